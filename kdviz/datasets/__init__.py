@@ -1,0 +1,1 @@
+"""Detection data sets on disk, and scenes rendered with known difficulty."""

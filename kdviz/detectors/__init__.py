@@ -1,0 +1,1 @@
+"""Detectors seen in parts: backbone, neck and head of any family, called apart."""

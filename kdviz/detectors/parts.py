@@ -1,0 +1,141 @@
+"""A detector seen in parts: five verbs round an unmodified model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from kdviz.structures import Batch, Detection, HeadOutput, LevelInfo, Pyramid, Target
+
+
+class DetectorParts(ABC):
+    """An adapter that lets backbone, neck and head of a detector be called apart.
+
+    By contract ``losses(head(features(b), b), b)`` with ``b = preprocess(images, targets)`` is
+    bit-equal to ``model.train()(images, targets)``, and ``detections(head(features(b), b), b)`` to
+    ``model.eval()(images)``. The model itself is never changed, so its ``state_dict`` stays that of
+    torchvision. Nothing here is an ``nn.Module``: a teacher held by its parts can never be woken by
+    a parent's ``train()``.
+
+    Attributes:
+        model: the wrapped detector.
+        num_classes: length of the class axis, background included where the family counts it.
+    """
+
+    model: nn.Module
+    num_classes: int
+
+    @abstractmethod
+    def preprocess(
+        self, images: Sequence[Tensor], targets: Sequence[Target] | None = None
+    ) -> Batch:
+        """Resize, normalise and pad ``images`` (each (3, h, w) in [0, 1]); boxes follow."""
+
+    @abstractmethod
+    def trunk(self, batch: Batch) -> Pyramid:
+        """Backbone maps before the neck (C-levels)."""
+
+    @abstractmethod
+    def neck(self, trunk: Pyramid) -> Pyramid:
+        """Pyramid that the head reads (P-levels), from this or another detector's trunk maps."""
+
+    def features(self, batch: Batch) -> Pyramid:
+        """``neck(trunk(batch))``."""
+        return self.neck(self.trunk(batch))
+
+    @abstractmethod
+    def head(self, features: Pyramid, batch: Batch) -> HeadOutput:
+        """Head on a pyramid, which may come from another detector (matched by stride)."""
+
+    @abstractmethod
+    def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:
+        """The detector's own training losses on ``batch.targets``, in train and in eval mode."""
+
+    @abstractmethod
+    def detections(self, output: HeadOutput, batch: Batch) -> list[Detection]:
+        """Boxes after score threshold and NMS, in original pixels."""
+
+    @cached_property
+    def trunk_levels(self) -> tuple[LevelInfo, ...]:
+        """Names, strides and channels of ``trunk``, known before any image is seen."""
+        return self._probe()[0]
+
+    @cached_property
+    def levels(self) -> tuple[LevelInfo, ...]:
+        """Names, strides and channels of ``features``, known before any image is seen."""
+        return self._probe()[1]
+
+    def _probe(self) -> tuple[tuple[LevelInfo, ...], tuple[LevelInfo, ...]]:
+        device = next(self.model.parameters()).device
+        with in_eval(self.model), torch.no_grad():
+            # 256 px is the least at which a level of stride 128 still has more than one cell.
+            batch = self.preprocess([torch.zeros(3, 256, 256, device=device)])
+            trunk = self.trunk(batch)
+            features = self.neck(trunk)
+        return _infos(trunk), _infos(features)
+
+
+@runtime_checkable
+class HasAnchors(Protocol):
+    """Ability of detectors with prior boxes: RetinaNet, SSD, Faster R-CNN (of its RPN)."""
+
+    def anchors(self, features: Pyramid, batch: Batch) -> list[Tensor]:
+        """Prior boxes of each level, (H, W, A, 4) xyxy in network pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one detector did to one batch; a method receives the student's and the teacher's."""
+
+    parts: DetectorParts
+    trunk: Pyramid
+    features: Pyramid
+    output: HeadOutput
+
+
+def run_parts(parts: DetectorParts, batch: Batch) -> Pass:
+    """One forward pass through trunk, neck and head, everything kept."""
+    trunk = parts.trunk(batch)
+    features = parts.neck(trunk)
+    return Pass(parts, trunk, features, parts.head(features, batch))
+
+
+def freeze(parts: DetectorParts) -> DetectorParts:
+    """Put a teacher in eval mode and take its parameters out of every gradient."""
+    parts.model.eval().requires_grad_(False)
+    return parts
+
+
+@contextmanager
+def in_eval(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block, afterwards each module's own mode again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def logit_maps(output: HeadOutput, features: Pyramid) -> list[Tensor]:
+    """Class logits as one map per level, (N, A*K, H, W), channel a*K + k."""
+    maps = []
+    for logits, values in zip(output.logits.split(output.slots, dim=1), features.maps, strict=True):
+        height, width = values.shape[-2:]
+        cells = logits.reshape(len(logits), height, width, -1)  # slots are row-major (h, w, a)
+        maps.append(cells.permute(0, 3, 1, 2))
+    return maps
+
+
+def _infos(pyramid: Pyramid) -> tuple[LevelInfo, ...]:
+    return tuple(LevelInfo(x.name, x.stride, x.map.shape[1]) for x in pyramid.levels)

@@ -1,0 +1,1 @@
+"""Runs: a spec in, a complete folder out."""

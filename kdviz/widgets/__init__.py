@@ -1,0 +1,1 @@
+"""Thin ipywidgets shells over the figures; each leaves a static picture."""
