@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -92,21 +90,35 @@ class HasAnchors(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class Pass:
-    """What one detector did to one batch; a method receives the student's and the teacher's."""
+    """What one detector does to one batch; a method receives the student's and the teacher's.
 
-    parts: DetectorParts
-    trunk: Pyramid
-    features: Pyramid
-    output: HeadOutput
+    Each part runs once, when it is first asked for: a method that only reads features never pays
+    for the teacher's head. A frozen teacher builds no graph, as none of its inputs has gradient.
 
+    Attributes:
+        parts: the detector.
+        batch: what it sees.
+    """
 
-def run_parts(parts: DetectorParts, batch: Batch) -> Pass:
-    """One forward pass through trunk, neck and head, everything kept."""
-    trunk = parts.trunk(batch)
-    features = parts.neck(trunk)
-    return Pass(parts, trunk, features, parts.head(features, batch))
+    def __init__(self, parts: DetectorParts, batch: Batch) -> None:
+        self.parts = parts
+        self.batch = batch
+
+    @cached_property
+    def trunk(self) -> Pyramid:
+        """Backbone maps (C-levels)."""
+        return self.parts.trunk(self.batch)
+
+    @cached_property
+    def features(self) -> Pyramid:
+        """Maps the head reads (P-levels)."""
+        return self.parts.neck(self.trunk)
+
+    @cached_property
+    def output(self) -> HeadOutput:
+        """The head's output on its own features."""
+        return self.parts.head(self.features, self.batch)
 
 
 def freeze(parts: DetectorParts) -> DetectorParts:
