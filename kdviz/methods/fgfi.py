@@ -1,0 +1,278 @@
+"""FGFI: imitate the teacher only near objects, where its anchors overlap a box well.
+
+Wang, Yuan, Zhang, Feng, Distilling Object Detectors with Fine-grained Feature Imitation, CVPR 2019,
+arXiv:1906.03609. Away from objects the teacher's activations vary more than near them and say
+little; imitating all of them swamps the student (paper, baseline F). FGFI keeps the cells that have
+an anchor close to a ground-truth box and, because "close" is relative to the best anchor that this
+very box has, no box is ever left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import box_iou
+
+from kdviz.checks import check_same_shape, check_shape
+from kdviz.detectors.parts import DetectorParts, HasAnchors, Pass
+from kdviz.methods.adapters import ConvAdapter, in_full_precision, match_levels
+from kdviz.methods.base import Distillation, Method, TermWeight
+from kdviz.structures import Batch, Pyramid
+
+LevelRule = Literal["scale", "best_anchor"]
+
+# IoUs held at once while a mask is made; with the six temporaries of box_iou some 50 MB in float32.
+IOU_BUDGET = 2_000_000
+
+# --- where ----------------------------------------------------------------------------------------
+
+
+def mask_from_iou(iou: Tensor, psi: float = 0.5) -> Tensor:
+    r"""Cells with an anchor above ``psi`` times the best IoU that a box reaches anywhere.
+
+    The threshold belongs to each box, F_g = psi * max(m_g), and the inequality is strict: psi = 0
+    keeps every cell that touches a box at all, psi = 1 keeps none. A box that no anchor touches
+    keeps no cell.
+
+    .. math:: I = \bigvee_g \bigvee_k \big( m_{g,k} > \psi \max_{i,j,k} m_{g,ijk} \big)
+
+    Args:
+        iou: overlap of each anchor with each box, (H, W, A, G), in [0, 1].
+        psi: threshold factor, in [0, 1].
+
+    Returns:
+        Boolean (H, W).
+
+    Raises:
+        ValueError: ``iou`` does not have four axes, or psi is outside [0, 1].
+    """
+    check_shape("iou", iou, ("H", "W", "A", "G"))
+    if not 0.0 <= psi <= 1.0:
+        raise ValueError(f"psi is a share of each box's best IoU, in [0, 1], but is {psi}")
+    return (iou > psi * iou.amax(dim=(0, 1, 2))).any(dim=3).any(dim=2)
+
+
+def imitation_mask(anchors: Tensor, boxes: Tensor, psi: float = 0.5) -> Tensor:
+    """The cells of one level that the student imitates for these boxes.
+
+    Boxes are taken in chunks, so that memory does not grow with their number. All anchors take
+    part, also those that cross the border of the image.
+
+    Args:
+        anchors: prior boxes, (H, W, A, 4), xyxy in network pixels.
+        boxes: ground-truth boxes of this level, (G, 4), xyxy in network pixels.
+        psi: threshold factor, in [0, 1].
+
+    Returns:
+        Boolean (H, W); all False without boxes.
+
+    Raises:
+        ValueError: a shape does not fit, or psi is outside [0, 1].
+    """
+    check_shape("anchors", anchors, ("H", "W", "A", 4))
+    check_shape("boxes", boxes, ("G", 4))
+    mask = torch.zeros(anchors.shape[:2], dtype=torch.bool, device=anchors.device)
+    for iou in _iou_chunks(anchors, boxes):
+        mask |= mask_from_iou(iou, psi)
+    return mask
+
+
+def _iou_chunks(anchors: Tensor, boxes: Tensor) -> Iterator[Tensor]:
+    flat = anchors.reshape(-1, 4)
+    for chunk in boxes.split(max(1, IOU_BUDGET // max(1, len(flat)))):
+        yield box_iou(flat, chunk).view(*anchors.shape[:3], len(chunk))
+
+
+def scaled_box_mask(size: tuple[int, int], boxes: Tensor, stride: int) -> Tensor:
+    """The cells inside the ground-truth boxes (the paper's baseline G).
+
+    A box covers the cells [floor(x1/s), floor(x2/s)) and at least one, likewise in y.
+
+    Args:
+        size: (H, W) of the level, cells.
+        boxes: (G, 4), xyxy in network pixels.
+        stride: pixels from cell to cell.
+
+    Returns:
+        Boolean (H, W).
+    """
+    low, high = (boxes / stride).floor().split(2, dim=1)
+    high = torch.maximum(high, low + 1)
+    y, x = (torch.arange(n, device=boxes.device) for n in size)
+    rows = (y >= low[:, 1:]) & (y < high[:, 1:])
+    columns = (x >= low[:, :1]) & (x < high[:, :1])
+    return (rows[:, :, None] & columns[:, None, :]).any(dim=0)
+
+
+def levels_by_scale(boxes: Tensor, strides: list[int]) -> Tensor:
+    r"""Level of each box by its size, as in DeFeat's port of FGFI to pyramids.
+
+    The paper's own rule was never released. Boxes up to 112 px go to the level of stride 4, each
+    octave above to the next; with strides from 8 all sizes double:
+
+    .. math:: l = \Big\lfloor \log_2 \frac{\sqrt{w h}}{14 s_0} \Big\rfloor,
+        \quad \text{clamped to the levels there are}
+
+    Args:
+        boxes: (G, 4), xyxy in network pixels.
+        strides: of the levels, finest first, each twice the one before.
+
+    Returns:
+        int64 (G,), index into ``strides``.
+    """
+    width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(dim=1)
+    octave = (torch.sqrt(width * height) / (14 * strides[0]) + 1e-6).log2().floor()
+    return octave.clamp(0, len(strides) - 1).long()
+
+
+def levels_by_best_anchor(boxes: Tensor, anchors: list[Tensor]) -> Tensor:
+    """Level of each box by the anchor that overlaps it best, over all levels.
+
+    Args:
+        boxes: (G, 4), xyxy in network pixels.
+        anchors: of each level, (H, W, A, 4).
+
+    Returns:
+        int64 (G,), index into ``anchors``.
+    """
+    best = [
+        torch.cat([iou.amax(dim=(0, 1, 2)) for iou in _iou_chunks(level, boxes)])
+        for level in anchors
+    ]
+    return torch.stack(best).argmax(dim=0)
+
+
+def mask_anchors(parts: DetectorParts, features: Pyramid, batch: Batch) -> list[Tensor]:
+    """Anchors to draw masks with: the detector's own, or RetinaNet's for one that has points only.
+
+    The square of one stride that an FCOS generator puts on each point overlaps no real object well,
+    so for FCOS the nine RetinaNet shapes (4 strides x 3 octave steps, 3 ratios) stand in; they
+    shape the mask and nothing else.
+
+    Returns:
+        One tensor per level, (H, W, 9, 4) or (H, W, A, 4), xyxy in network pixels.
+    """
+    if isinstance(parts, HasAnchors):
+        return parts.anchors(features, batch)
+    sizes = tuple(tuple(4 * s * 2 ** (i / 3) for i in range(3)) for s in features.strides)
+    generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+    generator.set_cell_anchors(batch.images.dtype, batch.images.device)
+    grids = [list(values.shape[-2:]) for values in features.maps]
+    steps = [[torch.tensor(s, device=batch.images.device)] * 2 for s in features.strides]
+    flat = generator.grid_anchors(grids, steps)
+    return [
+        boxes.view(height, width, -1, 4) for (height, width), boxes in zip(grids, flat, strict=True)
+    ]
+
+
+# --- loss -----------------------------------------------------------------------------------------
+
+
+def fgfi_loss(*, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    r"""Half the squared feature distance, averaged over the cells of the mask.
+
+    .. math:: L = \frac{1}{2 N_p} \sum_{n,h,w} I_{nhw} \sum_c (s_{nchw} - t_{nchw})^2,
+        \quad N_p = \sum_{n,h,w} I_{nhw}
+
+    N_p counts the cells of the whole batch, so an image with many objects weighs more.
+
+    Args:
+        student: adapted student map, (N, C, H, W), has gradient.
+        teacher: teacher map of the same shape, no gradient.
+        mask: which cells to imitate, (N, 1, H, W), boolean or 0/1.
+
+    Returns:
+        Scalar >= 0; an attached 0 for an empty mask.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+    """
+    check_same_shape(student=student, teacher=teacher)
+    n, _, height, width = student.shape
+    check_shape("mask", mask, (n, 1, height, width))
+    error = (in_full_precision(student) - in_full_precision(teacher)).square().sum(1, keepdim=True)
+    mask = mask.to(error.dtype)
+    return (mask * error).sum() / (2 * mask.sum()).clamp(min=1.0)
+
+
+# --- the method -----------------------------------------------------------------------------------
+
+
+class FGFI(Method):
+    """Fine-grained feature imitation on the pyramid levels that the two detectors share.
+
+    Args:
+        student: the detector that learns; its anchors shape the masks.
+        teacher: the frozen detector.
+        psi: threshold factor, in [0, 1]; the paper's sweep is best at 0.5 to 0.6.
+        region: ``"anchors"`` is the method; ``"boxes"`` the paper's baseline G.
+        levels: which level builds the mask of a box: by the box's ``"scale"``, or that of its
+            ``"best_anchor"``. Every box on every level would flood the coarse masks.
+        relu: end the adapter in a ReLU. The paper's teachers give post-ReLU maps; a pyramid's maps
+            have both signs, so it is off.
+
+    Raises:
+        ValueError: the detectors share no stride.
+    """
+
+    weights: ClassVar = {"fgfi": TermWeight(0.01, start=400)}
+    """lambda = 0.01 for VGG-11 Faster R-CNN and 400 steps without imitation, as released;
+    the author advises to bring the term to the scale of the detection loss on other detectors."""
+
+    def __init__(
+        self,
+        student: DetectorParts,
+        teacher: DetectorParts,
+        psi: float = 0.5,
+        region: Literal["anchors", "boxes"] = "anchors",
+        levels: LevelRule = "scale",
+        relu: bool = False,
+    ) -> None:
+        super().__init__()
+        self.psi, self.region, self.level_rule = psi, region, levels
+        pairs = match_levels(student=student.levels, teacher=teacher.levels)
+        self.adapter = ConvAdapter(pairs, init_std=1e-4, relu=relu)
+
+    def forward(self, student: Pass, teacher: Pass, batch: Batch) -> Distillation:
+        """Losses ``fgfi/<level>``; map ``mask``, boolean, (N, 1, H, W) per level."""
+        masks = self.where(student, batch)
+        adapted = self.adapter(student.features)
+        losses = {
+            f"fgfi/{level.name}": fgfi_loss(
+                student=level.map,
+                teacher=teacher.features.at(level.stride).map,
+                mask=masks.at(level.stride).map,
+            )
+            for level in adapted.levels
+        }
+        return Distillation(losses, {"mask": masks})
+
+    @torch.no_grad()
+    def where(self, student: Pass, batch: Batch) -> Pyramid:
+        """Imitation masks of a batch, boolean (N, 1, H, W) on every shared level."""
+        shared = Pyramid(tuple(student.features.at(stride) for stride in self.adapter.strides))
+        every = mask_anchors(student.parts, student.features, batch)
+        anchors = [every[student.features.strides.index(stride)] for stride in shared.strides]
+        per_image = []
+        for target in batch.targets or ():
+            boxes = target["boxes"]
+            if self.level_rule == "scale":
+                owner = levels_by_scale(boxes, shared.strides)
+            else:
+                owner = levels_by_best_anchor(boxes, anchors)
+            per_image.append(
+                [
+                    self._level_mask(anchors[i], boxes[owner == i], stride)
+                    for i, stride in enumerate(shared.strides)
+                ]
+            )
+        return shared.with_maps([torch.stack(m).unsqueeze(1) for m in zip(*per_image, strict=True)])
+
+    def _level_mask(self, anchors: Tensor, boxes: Tensor, stride: int) -> Tensor:
+        if self.region == "boxes":
+            return scaled_box_mask((anchors.shape[0], anchors.shape[1]), boxes, stride)
+        return imitation_mask(anchors, boxes, self.psi)
