@@ -1,0 +1,207 @@
+"""COCO annotations and results, checked and turned into columns for the evaluation.
+
+Every check runs over all records before anything is raised, so that one message tells how many are
+wrong and which come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdviz.engine.coco_columns import Faults, column, first_repeated, positions
+from kdviz.files import read_json
+
+_RESULT = '{"image_id": 7, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}'
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Annotated objects in columns; images and categories are numbered from 0 by rising id.
+
+    Attributes:
+        image_ids: ids of the images, rising, (I,).
+        category_ids: ids of the categories, rising, (K,).
+        category_names: one per category, no two equal.
+        image: number of the image of each object, (G,).
+        category: number of the category of each object, (G,).
+        boxes: x, y, width, height in original pixels, (G, 4).
+        area: square pixels, (G,).
+        crowd: True where the box stands for a group, (G,).
+        factors: difficulty of each object by name, (G,); NaN where an object does not tell.
+        notes: what a reader of the numbers should know.
+    """
+
+    image_ids: NDArray[np.int64]
+    category_ids: NDArray[np.int64]
+    category_names: tuple[str, ...]
+    image: NDArray[np.int64]
+    category: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    area: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+    factors: dict[str, NDArray[np.float64]]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Detections in columns; ``image`` and ``category`` number as in `GroundTruth`.
+
+    Attributes:
+        image: (n,).
+        category: (n,).
+        boxes: x, y, width, height in original pixels, (n, 4).
+        scores: in [0, 1], (n,).
+        notes: what a reader of the numbers should know.
+    """
+
+    image: NDArray[np.int64]
+    category: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    notes: tuple[str, ...]
+
+
+def read_annotations(source: str | Path | Mapping[str, Any]) -> GroundTruth:
+    """Read and check COCO annotations.
+
+    Annotation ids are not read: they may repeat or be 0 without harm. ``area`` defaults to that of
+    the box, ``iscrowd`` to 0.
+
+    Args:
+        source: a file or what is in it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not COCO annotations; the message counts and names the first cases.
+    """
+    record, name = _load(source, "annotations")
+    parts = ("images", "annotations", "categories")
+    if not isinstance(record, Mapping) or not all(_is_list(record.get(part)) for part in parts):
+        raise ValueError(
+            f"{name} must be an object with the lists images, annotations and categories, but is "
+            f"{_describe(record)}"
+        )
+    images, objects, categories = (record[part] for part in parts)
+    image_ids = column(images, "id", "integer", f"{name}: images")
+    category_ids = column(categories, "id", "integer", f"{name}: categories")
+    for ids, part in ((image_ids, "images"), (category_ids, "categories")):
+        if repeated := first_repeated(ids):
+            raise ValueError(f"{name}: ids of {part} must differ, but there are more of {repeated}")
+    order = np.argsort(category_ids)
+    image_ids, category_ids = np.sort(image_ids), category_ids[order]
+
+    boxes = column(objects, "bbox", "box", name)
+    of_image = column(objects, "image_id", "integer", name)
+    of_category = column(objects, "category_id", "integer", name)
+    area = boxes[:, 2] * boxes[:, 3]
+    told = [position for position, item in enumerate(objects) if "area" in item]
+    area[told] = column([objects[position] for position in told], "area", "number", name)
+    image, category = positions(image_ids, of_image), positions(category_ids, of_category)
+    faults = Faults(name, "annotations", len(objects))
+    faults.add(image < 0, "image_id is not among the images", of_image)
+    faults.add(category < 0, "category_id is not among the categories", of_category)
+    faults.add(~np.isfinite(boxes).all(axis=1), "bbox is not finite", boxes)
+    faults.add(np.any(boxes[:, 2:] < 0, axis=1), "bbox has a negative width or height", boxes)
+    faults.add(~(np.isfinite(area) & (area >= 0)), "area is negative or not finite", area)
+    faults.raise_if_any()
+
+    crowd = np.array([bool(item.get("iscrowd")) for item in objects], dtype=bool)
+    ignored = np.array([bool(item.get("ignore")) for item in objects], dtype=bool) & ~crowd
+    note = f"{ignored.sum()} annotations say ignore; COCO goes by iscrowd alone, so they count"
+    return GroundTruth(
+        image_ids=image_ids,
+        category_ids=category_ids,
+        category_names=_distinct([categories[i].get("name") for i in order], category_ids),
+        image=image,
+        category=category,
+        boxes=boxes,
+        area=area,
+        crowd=crowd,
+        factors=_factors(objects, name),
+        notes=(note,) if ignored.any() else (),
+    )
+
+
+def read_detections(
+    source: str | Path | Sequence[Mapping[str, Any]], ground_truth: GroundTruth
+) -> Results:
+    """Read and check COCO results against the annotations they belong to.
+
+    Boxes of no width or height are let through: an untrained detector gives them, and they count
+    as false positives as they do in COCO's own code.
+
+    Args:
+        source: a file or the list in it; the list may be empty.
+        ground_truth: the annotations, see `read_annotations`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: some result cannot be evaluated; the message counts and names the first cases.
+    """
+    items, name = _load(source, "detections")
+    if not _is_list(items):
+        hint = "; are these the annotations?" if isinstance(items, Mapping) else ""
+        raise ValueError(f"{name} must be a list of {_RESULT}, but is {_describe(items)}{hint}")
+    boxes = column(items, "bbox", "box", name)
+    scores = column(items, "score", "number", name)
+    of_image = column(items, "image_id", "integer", name)
+    of_category = column(items, "category_id", "integer", name)
+    image = positions(ground_truth.image_ids, of_image)
+    category = positions(ground_truth.category_ids, of_category)
+    faults = Faults(name, "detections", len(items))
+    faults.add(image < 0, "image_id is not in the annotations", of_image)
+    faults.add(category < 0, "category_id is not in the annotations", of_category)
+    faults.add(~((scores >= 0) & (scores <= 1)), "score is not in [0, 1]", scores)
+    faults.add(~np.isfinite(boxes).all(axis=1), "bbox is not finite", boxes)
+    faults.add(np.any(boxes[:, 2:] < 0, axis=1), "bbox has a negative width or height", boxes)
+    faults.raise_if_any()
+    notes = [] if len(items) else ["there are no detections"]
+    if flat := int(np.any(boxes[:, 2:] == 0, axis=1).sum()):
+        notes.append(f"{flat} detections have no width or no height: false positives all")
+    return Results(image, category, boxes, scores, tuple(notes))
+
+
+def _load(source: Any, noun: str) -> tuple[Any, str]:
+    if isinstance(source, str | Path):
+        return read_json(source), str(source)
+    return source, noun
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"an object with the keys {sorted(map(str, value))[:8]}"
+    return f"of type {type(value).__name__}"
+
+
+def _distinct(names: Sequence[Any], ids: NDArray[np.int64]) -> tuple[str, ...]:
+    """Names to file results under; the id joins a name that is missing or used twice."""
+    return tuple(
+        str(name)
+        if name is not None and names.count(name) == 1
+        else f"{name or 'class'} ({number})"
+        for name, number in zip(names, ids.tolist(), strict=True)
+    )
+
+
+def _factors(objects: Sequence[Mapping[str, Any]], name: str) -> dict[str, NDArray[np.float64]]:
+    factors: dict[str, NDArray[np.float64]] = {}
+    for position, item in enumerate(objects):
+        for factor, value in (item.get("factors") or {}).items():
+            if not isinstance(value, int | float | np.number):
+                raise ValueError(
+                    f"{name}: annotation [{position}] has the factor {factor}={value!r}; factors "
+                    "must be numbers"
+                )
+            factors.setdefault(factor, np.full(len(objects), np.nan))[position] = value
+    return factors

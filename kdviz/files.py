@@ -1,0 +1,75 @@
+"""Files that are read with the place of the mistake, and written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: str | Path, content: str | bytes) -> None:
+    """Write a file so that a reader finds the old content or the new, never a part.
+
+    The content goes to a hidden file beside ``path``, is flushed to the disk and then takes the
+    name. When that fails, on a full disk for one, the old file stays and nothing else is left.
+
+    Args:
+        path: where; its folder must exist.
+        content: text, written as UTF-8 with its line ends unchanged, or bytes.
+
+    Raises:
+        OSError: the folder is missing or closed to us, or the disk is full.
+    """
+    path = Path(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_json_atomically(path: str | Path, value: Any, indent: int | None = None) -> None:
+    """Write ``value`` as JSON, whole or not at all.
+
+    Args:
+        path: where; its folder must exist.
+        value: what ``json`` can write; numbers keep every digit, so they read back equal.
+        indent: spaces of one level; None writes one line.
+
+    Raises:
+        ValueError: a NaN or an infinity is in ``value``; JSON has no word for them.
+        OSError: see `write_atomically`.
+    """
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    write_atomically(path, text + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the text is not JSON or not UTF-8; the message gives file, line and column.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path} (looked from {Path.cwd()})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: byte {error.start} {error.reason}") from error
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        found = "the file is empty" if not text.strip() else error.msg
+        raise ValueError(
+            f"{path}, line {error.lineno}, column {error.colno}: not JSON: {found}"
+        ) from error
