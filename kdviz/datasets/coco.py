@@ -1,0 +1,306 @@
+"""COCO folders, and the one in-memory form that every data set takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional
+
+from kdviz.datasets.record import record_problems, refuse
+from kdviz.structures import Target
+
+Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
+"""Maps an image, uint8 (3, h, w), and its target to another such pair."""
+
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+@dataclass(frozen=True)
+class Category:
+    """One class: the label networks use (from 1, without gaps), the id in the file, the name."""
+
+    label: int
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    """Annotations of one split and the folder of its images.
+
+    Attributes:
+        record: COCO json, whatever the source: ``images``, ``annotations``, ``categories``. Boxes
+            are [x, y, width, height]; ``area`` and ``iscrowd`` are always there, masks never. This
+            is what evaluation reads.
+        images_dir: ``file_name`` in the record is relative to it.
+    """
+
+    record: dict[str, list[dict[str, Any]]]
+    images_dir: Path
+
+    @cached_property
+    def categories(self) -> tuple[Category, ...]:
+        """The classes; label k is at position k - 1. Labels follow the order of the ids."""
+        ordered = sorted(self.record["categories"], key=lambda category: category["id"])
+        return tuple(Category(k, x["id"], x["name"]) for k, x in enumerate(ordered, start=1))
+
+    @cached_property
+    def data_hash(self) -> str:
+        """SHA-256 over the record and the size of every image file, 64 hex digits.
+
+        Names a data set in results: it follows any change of an annotation and nearly any change
+        of an image, and does not read the images.
+
+        Raises:
+            FileNotFoundError: an image is missing.
+        """
+        digest = hashlib.sha256()
+        for key in ("images", "annotations", "categories"):
+            text = json.dumps(self.record[key], sort_keys=True, separators=(",", ":"))
+            digest.update(text.encode())
+        for image in self.record["images"]:
+            digest.update(b"%d," % (self.images_dir / image["file_name"]).stat().st_size)
+        return digest.hexdigest()
+
+    def first(self, count: int) -> DetectionData:
+        """The first ``count`` images with their annotations; every category stays.
+
+        Raises:
+            ValueError: ``count`` is below 1.
+        """
+        if count < 1:
+            raise ValueError(f"a data set needs at least one image, not {count}")
+        images = self.record["images"][:count]
+        kept = {image["id"] for image in images}
+        annotations = [x for x in self.record["annotations"] if x["image_id"] in kept]
+        return replace(self, record={**self.record, "images": images, "annotations": annotations})
+
+
+def read_coco(annotations_json: str | Path, images_dir: str | Path) -> DetectionData:
+    """Read one COCO annotation file.
+
+    Masks are not kept, since nothing here reads them and they are most of the memory of COCO. An
+    annotation with id 0 gets the next free id: evaluation takes 0 for "unmatched".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON (with line and column), or a problem of severity ``error`` is in
+            it (see `kdviz.datasets.record.record_problems`), an empty data set included.
+    """
+    path = Path(annotations_json)
+    return detection_data(parse_json(path), Path(images_dir), source=path)
+
+
+def parse_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, with file, line and column, or not an object.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        place = f"{path}: line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{place}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not JSON: not UTF-8 at byte {error.start}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a COCO object, found a {type(value).__name__}")
+    return value
+
+
+def detection_data(raw: dict[str, Any], images_dir: Path, *, source: Path) -> DetectionData:
+    """Complete a COCO-shaped record and refuse it if it cannot be used.
+
+    Raises:
+        ValueError: a problem of severity ``error`` is in it; the message names ``source``.
+    """
+    for problem in record_problems(raw):
+        refuse(replace(problem, message=f"{source}: {problem.message}"))
+    next_id = 1 + max(annotation["id"] for annotation in raw["annotations"])
+    annotations = []
+    for entry in raw["annotations"]:
+        annotation = {key: value for key, value in entry.items() if key != "segmentation"}
+        _, _, width, height = annotation["bbox"]
+        annotation.setdefault("area", width * height)
+        annotation["iscrowd"] = int(annotation.get("iscrowd") or 0)
+        annotation["id"] = annotation["id"] or next_id
+        annotations.append(annotation)
+    record = {
+        "images": raw["images"],
+        "annotations": annotations,
+        "categories": raw["categories"],
+    }
+    return DetectionData(record, images_dir)
+
+
+class DetectionDataset(Dataset[tuple[Tensor, Target]]):
+    """The images and targets of a `DetectionData`, as detectors take them.
+
+    An item is an image, float (3, h, w) in [0, 1], and a target: ``boxes`` (G, 4) xyxy in pixels,
+    ``labels`` (G,) from 1, ``image_id`` scalar, ``iscrowd`` (G,), ``area`` (G,) as annotated,
+    ``annotation_ids`` (G,). Boxes are clipped to the image and those without area left out; the
+    record keeps them for evaluation. Crowd boxes are in the target: the training presets drop them.
+
+    Grey, palette, CMYK and transparent images become RGB. An image that carries an EXIF rotation
+    is turned, unless only the unturned one has the size in the record.
+
+    Args:
+        data: what `read_coco`, `read_voc`, `read_yolo` or `open_data` returned.
+        transform: torchvision v2 transform of (image, target), given ``tv_tensors`` with uint8
+            images; None for no change.
+        cache: keep decoded images in memory, width * height * 3 bytes each, filled as they are
+            asked for. Forked workers share it; spawned ones fill one each.
+    """
+
+    def __init__(
+        self, data: DetectionData, transform: Transform | None = None, cache: bool = False
+    ) -> None:
+        self.data = data
+        self.transform = transform
+        self.cache = cache
+        self._cached: _ImageCache | None = _ImageCache(data) if cache else None
+        positions = {image["id"]: k for k, image in enumerate(data.record["images"])}
+        labels = {category.id: category.label for category in data.categories}
+        # Flat tensors instead of dicts: forked workers do not copy them page by page.
+        annotations = sorted(data.record["annotations"], key=lambda x: positions[x["image_id"]])
+        counts = torch.zeros(len(positions), dtype=torch.int64)
+        for annotation in annotations:
+            counts[positions[annotation["image_id"]]] += 1
+        self._ends = counts.cumsum(0)
+        boxes = torch.tensor([x["bbox"] for x in annotations], dtype=torch.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        self._fields = {
+            "boxes": boxes,
+            "labels": torch.tensor(
+                [labels[x["category_id"]] for x in annotations], dtype=torch.int64
+            ),
+            "iscrowd": torch.tensor([x["iscrowd"] for x in annotations], dtype=torch.int64),
+            "area": torch.tensor([x["area"] for x in annotations], dtype=torch.float32),
+            "annotation_ids": torch.tensor([x["id"] for x in annotations], dtype=torch.int64),
+        }
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Target]:
+        entry = self.data.record["images"][index]
+        image: Tensor = tv_tensors.Image(self._image(index))
+        target = self._target(index, entry)
+        if self.transform is not None:
+            image, target = self.transform(image, target)
+        pixels = functional.to_dtype(image.as_subclass(Tensor), torch.float32, scale=True)
+        return pixels, {key: value.as_subclass(Tensor) for key, value in target.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cached": None}
+
+    def _image(self, index: int) -> Tensor:
+        if not self.cache:
+            return load_image(self.data, index)
+        if self._cached is None:
+            self._cached = _ImageCache(self.data)
+        return self._cached[index]
+
+    def _target(self, index: int, entry: dict[str, Any]) -> Target:
+        end = int(self._ends[index])
+        start = int(self._ends[index - 1]) if index % len(self) else 0
+        target = {key: values[start:end] for key, values in self._fields.items()}
+        boxes = target["boxes"].clone()
+        boxes[:, 0::2].clamp_(0, entry["width"])
+        boxes[:, 1::2].clamp_(0, entry["height"])
+        target["boxes"] = boxes
+        kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        target = {key: values[kept] for key, values in target.items()}
+        target["boxes"] = tv_tensors.BoundingBoxes(
+            target["boxes"], format="XYXY", canvas_size=(entry["height"], entry["width"])
+        )
+        target["image_id"] = torch.tensor(entry["id"])
+        return target
+
+
+def load_image(data: DetectionData, index: int) -> Tensor:
+    """One image of a data set, uint8 (3, height, width) as the record says.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it cannot be decoded, or its size is not the one in the record. Both messages
+            name the file and the image id.
+    """
+    entry = data.record["images"][index]
+    path = data.images_dir / entry["file_name"]
+    name = f"image {entry['id']} ({path})"
+    try:
+        with Image.open(path) as image:
+            turned = oriented(image, (entry["width"], entry["height"]))
+            pixels = functional.pil_to_tensor(_to_rgb(turned))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{name} is missing") from error
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name} is not an image") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+    return pixels
+
+
+def oriented(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The image turned as its EXIF says, or as stored if only so it has the recorded size.
+
+    Args:
+        image: opened, possibly not decoded yet; is not decoded here unless it must be turned.
+        size: width and height in the record, pixels.
+
+    Raises:
+        ValueError: neither has this size.
+    """
+    orientation = image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
+    displayed = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
+    if displayed == size:
+        return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
+    if image.size != size:
+        found, wanted = ("{}x{}".format(*pair) for pair in (displayed, size))
+        raise ValueError(f"the file is {found} pixels, but the annotations say {wanted}")
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode[0] in "IF":
+        raise ValueError(f"mode {image.mode}: more than 8 bits a channel; convert it to 8 bits")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+class _ImageCache:
+    """Decoded images in one anonymous shared mapping: pages exist once, also after a fork."""
+
+    def __init__(self, data: DetectionData) -> None:
+        self.data = data
+        sizes = [3 * image["width"] * image["height"] for image in data.record["images"]]
+        ends = torch.tensor(sizes).cumsum(0)
+        self.starts = (ends - torch.tensor(sizes)).tolist()
+        self.pixels = torch.frombuffer(mmap.mmap(-1, int(ends[-1])), dtype=torch.uint8)
+        self.filled = torch.frombuffer(mmap.mmap(-1, len(sizes)), dtype=torch.bool)
+
+    def __getitem__(self, index: int) -> Tensor:
+        entry = self.data.record["images"][index]
+        shape = (3, entry["height"], entry["width"])
+        start = self.starts[index]
+        place = self.pixels[start : start + shape[0] * shape[1] * shape[2]].view(shape)
+        if not self.filled[index]:
+            place.copy_(load_image(self.data, index))
+            self.filled[index] = True  # after the pixels: another worker may read it at once
+        return place.clone()
