@@ -5,13 +5,38 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from kdviz.structures import Batch, Detection, HeadOutput, LevelInfo, Pyramid, Target
+from kdviz.structures import Batch, Detection, HeadOutput, Level, LevelInfo, Pyramid, Target
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """How a detector wants its images, so that a pair can be compared before training.
+
+    Two detectors may share one batch only if ``mean``, ``std`` and ``size_divisible`` agree.
+
+    Attributes:
+        mean: subtracted from each colour channel of an image in [0, 1].
+        std: each colour channel is then divided by it.
+        min_size: lengths in pixels that the shorter side is brought to; training draws one of them.
+        max_size: length in pixels that the longer side may not pass.
+        size_divisible: the padded height and width are multiples of it.
+        fixed_size: (width, height) that every image is stretched to, as SSD does; then
+            ``min_size`` and ``max_size`` say nothing.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    min_size: tuple[int, ...]
+    max_size: int
+    size_divisible: int
+    fixed_size: tuple[int, int] | None = None
 
 
 class DetectorParts(ABC):
@@ -25,11 +50,16 @@ class DetectorParts(ABC):
 
     Attributes:
         model: the wrapped detector.
-        num_classes: length of the class axis, background included where the family counts it.
+        num_classes: length of the class axis as torchvision counts it: the foreground classes + 1.
+            Column 0 is background (softmax families) or never a target (sigmoid families).
+        input_format: what ``preprocess`` makes of an image; None where the adapter cannot know.
+        loaded_tensors: (tensors read from weights, tensors of the model); None if nobody counted.
     """
 
     model: nn.Module
     num_classes: int
+    input_format: InputFormat | None = None
+    loaded_tensors: tuple[int, int] | None = None
 
     @abstractmethod
     def preprocess(
@@ -64,12 +94,16 @@ class DetectorParts(ABC):
     @cached_property
     def trunk_levels(self) -> tuple[LevelInfo, ...]:
         """Names, strides and channels of ``trunk``, known before any image is seen."""
-        return self._probe()[0]
+        return self._probed[0]
 
     @cached_property
     def levels(self) -> tuple[LevelInfo, ...]:
         """Names, strides and channels of ``features``, known before any image is seen."""
-        return self._probe()[1]
+        return self._probed[1]
+
+    @cached_property
+    def _probed(self) -> tuple[tuple[LevelInfo, ...], tuple[LevelInfo, ...]]:
+        return self._probe()
 
     def _probe(self) -> tuple[tuple[LevelInfo, ...], tuple[LevelInfo, ...]]:
         device = next(self.model.parameters()).device
@@ -147,6 +181,46 @@ def logit_maps(output: HeadOutput, features: Pyramid) -> list[Tensor]:
         cells = logits.reshape(len(logits), height, width, -1)  # slots are row-major (h, w, a)
         maps.append(cells.permute(0, 3, 1, 2))
     return maps
+
+
+def select_maps(pyramid: Pyramid, levels: Sequence[LevelInfo], *, reader: str) -> list[Tensor]:
+    """The maps of ``levels`` out of a pyramid that may belong to another detector.
+
+    Levels are found by stride, since names and positions differ between families; levels that
+    nobody asked for are left out.
+
+    Args:
+        pyramid: maps of any detector.
+        levels: what is wanted, in this order.
+        reader: who wants it, for the message: ``"head"`` or ``"neck"``.
+
+    Raises:
+        ValueError: a stride is missing, or a map has another number of channels.
+    """
+    wanted = [level.stride for level in levels]
+    missing = [stride for stride in wanted if stride not in pyramid.strides]
+    if missing:
+        raise ValueError(
+            f"this {reader} reads levels of strides {wanted}, but the pyramid has strides "
+            f"{pyramid.strides}: {missing} are missing"
+        )
+    maps = []
+    for level in levels:
+        found = pyramid.at(level.stride)
+        if found.map.shape[1] != level.channels:
+            raise ValueError(
+                f"adapt the channels first: level {found.name} has {found.map.shape[1]} channels, "
+                f"this {reader} reads {level.channels}"
+            )
+        maps.append(found.map)
+    return maps
+
+
+def name_maps(maps: Sequence[Tensor], levels: Sequence[LevelInfo]) -> Pyramid:
+    """A pyramid of these maps under the names and strides of ``levels``."""
+    return Pyramid(
+        tuple(Level(x.name, x.stride, values) for x, values in zip(levels, maps, strict=True))
+    )
 
 
 def _infos(pyramid: Pyramid) -> tuple[LevelInfo, ...]:
