@@ -26,11 +26,11 @@ Colour = tuple[int, int, int]
 INKS: tuple[Colour, ...] = (
     (231, 92, 78),
     (243, 172, 62),
-    (34, 148, 138),
-    (58, 120, 196),
-    (132, 94, 182),
+    (38, 162, 148),
+    (70, 134, 214),
+    (146, 104, 200),
     (216, 96, 146),
-    (112, 160, 68),
+    (122, 172, 72),
     (92, 196, 220),
     (48, 58, 92),
     (248, 234, 206),
@@ -47,8 +47,9 @@ GROUNDS: tuple[tuple[Colour, Colour], ...] = (
 BARK: tuple[Colour, ...] = ((120, 104, 88), (94, 110, 96), (112, 116, 122), (146, 132, 108))
 DARK: Colour = (50, 54, 68)
 LIGHT: Colour = (246, 240, 226)
+LAMP: Colour = (250, 190, 70)
 CELLS = 4
-"""Cells of a plate; class k of K (from 1) is spelt by k in binary, light cells are ones."""
+"""Cells of a plate; class k of K (from 1) is spelt by k in binary, lit cells are ones."""
 
 
 def mix(first: Sequence[int], second: Sequence[int], share: int) -> Colour:
@@ -111,7 +112,7 @@ def ink_on(canvas: Ints, patch: Patch, first: int, strength: int) -> Colour:
     """
     ground = _around(canvas, patch)
     inks = [INKS[(first + step) % len(INKS)] for step in range(len(INKS))]
-    far = [ink for ink in inks if sum(abs(a - b) for a, b in zip(ink, ground, strict=True)) >= 150]
+    far = [ink for ink in inks if sum(abs(a - b) for a, b in zip(ink, ground, strict=True)) >= 170]
     return mix(ground, far[0] if far else DARK, strength)
 
 
@@ -160,7 +161,7 @@ def plate(canvas: Ints, label: int, box: tuple[int, int, int, int]) -> Patch | N
     """
     x0, y0, x1, y1 = box
     size = canvas.shape[0]
-    height, gap = max(6, (y1 - y0) // 6), 2
+    height, gap = max(6, (y1 - y0) // 5), 2
     width = max(4, (x1 - x0 - 2) // CELLS) * CELLS + 2
     left = min(max((x0 + x1 - width) // 2, 0), max(size - width, 0))
     top = y1 + gap if y1 + gap + height <= size else y0 - gap - height
@@ -174,7 +175,7 @@ def plate(canvas: Ints, label: int, box: tuple[int, int, int, int]) -> Patch | N
     for index in range(CELLS):
         if label >> (CELLS - 1 - index) & 1:
             start = left + 1 + index * cell
-            canvas[top + 2 : top + height - 2, start + 1 : start + cell - 1] = LIGHT
+            canvas[top + 1 : top + height - 1, start : start + cell] = LAMP
     return patch
 
 
