@@ -1,0 +1,41 @@
+# Each target sets up what it needs: a virtual environment in .venv, made with $(PYTHON) >= 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lab notebooks bench format zoo
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "kdviz needs Python 3.11 or newer; found: $$($(PYTHON) --version). Try make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --progress-bar on -e '.[all]'
+	@touch $@
+
+demo: $(READY)  ## run every notebook headless, leave runs/demo/index.html
+	$(BIN)/kdviz notebooks run --profile smoke --html --out runs/demo
+
+test: $(READY)  ## lint, check types, test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+notebooks: $(READY)  ## execute the notebooks and store their outputs in them
+	$(BIN)/python -m kdviz.runs.store
+
+bench: $(READY)  ## measure speed, write runs/bench
+	$(BIN)/kdviz bench
+
+zoo: $(READY)  ## train the embedded checkpoints anew, about an hour on 2 cores
+	$(BIN)/python -m kdviz.runs.zoo
+
+format: $(READY)  ## format and sort imports
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format

@@ -1,0 +1,335 @@
+"""The training loop, read from top to bottom."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from kdviz.detectors.parts import DetectorParts, Pass
+from kdviz.engine.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
+from kdviz.engine.config import TrainConfig, learning_rate
+from kdviz.engine.guards import TermGuard
+from kdviz.engine.history import History
+from kdviz.methods.base import Method, TermWeight
+
+LoaderFactory = Callable[[int], DataLoader]
+"""Batches from a given step on, as ``(images, targets)``."""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its checkpoint is written, the same command goes on from it."""
+
+
+class Trainee(nn.Module):
+    """What is trained: the student and the adapters of its methods.
+
+    The teacher is held beside them, not as a submodule, so that neither ``train()``, ``state_dict``
+    nor DDP ever reaches it.
+
+    Args:
+        student: the detector that learns.
+        teacher: a frozen detector; None trains the student alone.
+        methods: what it learns from the teacher beside the ground truth.
+    """
+
+    def __init__(
+        self,
+        student: DetectorParts,
+        teacher: DetectorParts | None = None,
+        methods: Sequence[Method] = (),
+    ) -> None:
+        super().__init__()
+        if methods and teacher is None:
+            raise ValueError("distillation methods need a teacher; name one, or drop the methods")
+        self.model = student.model
+        self.methods = nn.ModuleList(methods)
+        self.student, self.teacher = student, teacher
+
+    def forward(self, images: Sequence[Tensor], targets: Sequence[Any]) -> dict[str, Tensor]:
+        """Unweighted losses of one batch: the detector's own, then those of each method."""
+        batch = self.student.preprocess(images, targets)
+        seen = Pass(self.student, batch)
+        losses = dict(self.student.losses(seen.output, batch))
+        if self.teacher is not None:
+            taught = Pass(self.teacher, batch)
+            for method in self.methods:
+                for key, loss in method(seen, taught, batch).losses.items():
+                    if key in losses:
+                        raise ValueError(f"two losses are called {key!r}; methods must differ")
+                    losses[key] = loss
+        return losses
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training leaves beside the weights.
+
+    Attributes:
+        seconds: wall time of the steps that this process took; a resumed run counts from there.
+        images_per_second: images of all processes over that time.
+        peak_memory: bytes on the GPU; None on a CPU.
+    """
+
+    seconds: float
+    images_per_second: float
+    peak_memory: int | None
+
+
+def train(
+    trainee: Trainee,
+    loader: LoaderFactory,
+    config: TrainConfig,
+    *,
+    weights: Mapping[str, TermWeight],
+    folder: Path,
+    spec_hash: str,
+    fabric: Fabric,
+) -> Outcome:
+    """Train, from the last checkpoint of ``folder`` if there is one.
+
+    Args:
+        trainee: student, teacher and methods; its student holds the final weights afterwards.
+        loader: makes the batches from a step on.
+        config: how to train.
+        weights: of each distillation term; detection losses count 1.
+        folder: where ``metrics.jsonl`` and ``last.ckpt`` live.
+        spec_hash: what the checkpoint must have been written for.
+        fabric: device, precision and processes.
+
+    Raises:
+        Interrupted: SIGTERM came; the checkpoint is written.
+        FloatingPointError: a term is not finite; names term, level, step and image.
+        ValueError: a term has always been zero, or the checkpoint is of another run.
+    """
+    torch.manual_seed(config.seed)
+    optimizer = _optimizer(trainee, config)
+    if trainee.teacher is not None:
+        trainee.teacher.model.to(fabric.device)
+    wrapped, wrapped_optimizer = fabric.setup(trainee, optimizer)
+    averaged = _average(trainee.model, config)
+    resume = folder / "last.ckpt"
+    step = 0
+    if resume.exists():
+        state = load_checkpoint(resume, spec_hash)
+        step = _restore(state, trainee, optimizer, averaged, fabric)
+    guard = TermGuard(config.zero_patience)
+    wrapped.train()
+    progress = tqdm(
+        total=config.steps, initial=step, desc="train", unit="step", disable=_quiet(fabric)
+    )
+    batches = fabric.setup_dataloaders(loader(step), use_distributed_sampler=False)
+    started, first_step = time.perf_counter(), step
+    with _history(folder, step, fabric) as history, _deterministic_cpu(fabric), _sigterm() as stop:
+        for images, targets in batches:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, config)
+            terms = wrapped(images, targets)
+            factors = {key: _weight(key, weights, step, config.steps) for key in terms}
+            loss = torch.stack([factors[key] * value for key, value in terms.items()]).sum()
+            logging = step % config.log_every == 0 or step == config.steps - 1
+            if logging or fabric.device.type == "cpu":  # reading a loss makes a GPU wait
+                guard.check(step, terms, trainee, images, targets)
+            wrapped_optimizer.zero_grad()
+            fabric.backward(loss)
+            norm = None
+            if config.clip_norm is not None:
+                norm = fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=config.clip_norm)
+            wrapped_optimizer.step()
+            if averaged is not None:
+                averaged.update_parameters(trainee.model)
+            if logging:
+                elapsed = time.perf_counter() - started
+                history.write(_record(step, loss, terms, factors, norm, optimizer, elapsed))
+                progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+            step += 1
+            progress.update()
+            done = step == config.steps
+            # All processes stop at one step: the first decides, at a step they all come to.
+            stopping = fabric.broadcast(stop.asked) if fabric.world_size > 1 else stop.asked
+            if step % config.checkpoint_every == 0 or done or stopping:
+                state = _state(step, trainee, optimizer, averaged, fabric, spec_hash)
+                if fabric.is_global_zero:
+                    save_checkpoint(resume, state)
+            if stopping and not done:
+                progress.close()
+                raise Interrupted(f"stopped after step {step} of {config.steps}")
+    progress.close()
+    if averaged is not None:
+        trainee.model.load_state_dict(averaged.module.state_dict())
+    seconds = time.perf_counter() - started
+    images_seen = (config.steps - first_step) * config.batch_size * fabric.world_size
+    on_gpu = fabric.device.type == "cuda"
+    return Outcome(
+        seconds=seconds,
+        images_per_second=images_seen / seconds,
+        peak_memory=torch.cuda.max_memory_allocated() if on_gpu else None,
+    )
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """Devices, processes and precision as the config asks.
+
+    Raises:
+        RuntimeError: a GPU is asked for and there is none.
+    """
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise RuntimeError(
+            "train.accelerator is 'gpu' but PyTorch sees no CUDA device; "
+            "use train.accelerator=auto (or cpu), or install a CUDA build of PyTorch"
+        )
+    fabric = Fabric(
+        accelerator="cuda" if config.accelerator == "gpu" else config.accelerator,
+        devices=config.devices,
+        strategy="ddp" if config.devices > 1 else "auto",
+        precision=config.precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def term_of(key: str) -> str:
+    """The term a loss belongs to: ``fgfi`` of ``fgfi/p3``."""
+    return key.split("/", 1)[0]
+
+
+def _weight(key: str, weights: Mapping[str, TermWeight], step: int, steps: int) -> float:
+    weight = weights.get(term_of(key))
+    return 1.0 if weight is None else weight.at(step, steps)
+
+
+def _optimizer(trainee: Trainee, config: TrainConfig) -> torch.optim.Optimizer:
+    trained = [p for p in trainee.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def _average(model: nn.Module, config: TrainConfig) -> AveragedModel | None:
+    if config.ema_decay is None:
+        return None
+    rule = get_ema_multi_avg_fn(config.ema_decay)
+    return AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
+
+
+def _state(
+    step: int,
+    trainee: Trainee,
+    optimizer: torch.optim.Optimizer,
+    averaged: AveragedModel | None,
+    fabric: Fabric,
+    spec_hash: str,
+) -> dict[str, Any]:
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    return {
+        "spec_hash": spec_hash,
+        "step": step,
+        "trainee": trainee.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "average": None if averaged is None else averaged.state_dict(),
+        "scaler": None if scaler is None else scaler.state_dict(),
+        "rng": rng_state(),
+    }
+
+
+def _restore(
+    state: dict[str, Any],
+    trainee: Trainee,
+    optimizer: torch.optim.Optimizer,
+    averaged: AveragedModel | None,
+    fabric: Fabric,
+) -> int:
+    trainee.load_state_dict(state["trainee"])
+    optimizer.load_state_dict(state["optimizer"])
+    if averaged is not None:
+        averaged.load_state_dict(state["average"])
+    if state["scaler"] is not None:
+        fabric.strategy.precision.scaler.load_state_dict(state["scaler"])
+    set_rng_state(state["rng"], fabric.global_rank)
+    return int(state["step"])
+
+
+def _record(
+    step: int,
+    loss: Tensor,
+    terms: Mapping[str, Tensor],
+    factors: Mapping[str, float],
+    norm: Tensor | None,
+    optimizer: torch.optim.Optimizer,
+    elapsed: float,
+) -> dict[str, Any]:
+    values = {key: value.item() for key, value in terms.items()}
+    return {
+        "step": step,
+        "loss": loss.item(),
+        "lr": optimizer.param_groups[0]["lr"],
+        "terms": values,
+        "weighted": {key: factors[key] * value for key, value in values.items()},
+        "grad_norm": None if norm is None else norm.item(),
+        "seconds": round(elapsed, 3),
+    }
+
+
+class _Stop:
+    asked = False
+
+
+@contextmanager
+def _sigterm() -> Iterator[_Stop]:
+    """Note SIGTERM instead of dying of it, so that the step in hand ends and is saved."""
+    stop = _Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.asked = True
+
+    try:
+        before = signal.signal(signal.SIGTERM, ask)
+    except ValueError:  # not the main thread, as in a notebook's worker
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _deterministic_cpu(fabric: Fabric) -> Iterator[None]:
+    """Add gradients of indexed reads in one order on the CPU; threads would race otherwise."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    if fabric.device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+def _history(folder: Path, step: int, fabric: Fabric) -> History:
+    name = "metrics.jsonl" if fabric.is_global_zero else f".metrics-{fabric.global_rank}.jsonl"
+    return History(folder / name, resume_step=step)
+
+
+def _quiet(fabric: Fabric) -> bool | None:
+    """Silent on all ranks but the first; there, tqdm's own choice (a bar where there is a tty)."""
+    return None if fabric.is_global_zero else True

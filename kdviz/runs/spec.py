@@ -1,0 +1,248 @@
+"""What a run is: one frozen, typed record, read from YAML with dotted overrides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kdviz.engine.config import TrainConfig
+from kdviz.methods import TermWeight, method_named
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SceneSpec(_Record):
+    """Scenes to render, once, into the cache."""
+
+    train: int = Field(default=2000, ge=1)
+    """Training images."""
+    val: int = Field(default=300, ge=1)
+    """Validation images."""
+    size: int = Field(default=128, ge=64)
+    """Side of an image, pixels."""
+    seed: int = 0
+
+
+class DataSpec(_Record):
+    """Where images and boxes come from: a folder, or scenes."""
+
+    path: Path | None = None
+    """A COCO, VOC or YOLO folder."""
+    scenes: SceneSpec | None = None
+    """Scenes instead of a folder."""
+    train: str = "train"
+    """Name of the split that is trained on."""
+    val: str = "val"
+    """Name of the split that is scored."""
+    min_size: int = Field(default=800, ge=32)
+    """Shorter side that images are brought to, pixels."""
+    max_size: int = Field(default=1333, ge=32)
+    """Longest side that images may have then, pixels."""
+    limit: int | None = Field(default=None, ge=1)
+    """First images of each split only; for trying things."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.scenes is None):
+            raise ValueError("data needs either path (a COCO, VOC or YOLO folder) or scenes")
+        return self
+
+
+class ModelSpec(_Record):
+    """A detector of the zoo and where its weights come from."""
+
+    name: str
+    """As in `kdviz.detectors.build`: ``fcos-resnet18-c64``."""
+    weights: str | None = None
+    """A checkpoint file, ``imagenet``, ``coco``, or nothing: random."""
+
+
+class TeacherSpec(ModelSpec):
+    """A trained detector, with the least it must be able to do."""
+
+    weights: str
+    min_ap: float = Field(default=0.05, ge=0, le=1)
+    """AP on a sample of the validation split under which it is not believed to be loaded."""
+    sample: int = Field(default=100, ge=1)
+    """Images of that sample."""
+
+
+class MethodSpec(_Record):
+    """A distillation method, its options and the schedule of its terms."""
+
+    name: str
+    """As in `kdviz.methods`: ``fgfi``."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the method (``psi: 0.5``)."""
+    weights: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Per term what differs from the published schedule: ``fgfi: {value: 0.05, start: 100}``."""
+
+    def schedule(self) -> dict[str, TermWeight]:
+        """Schedule of each term: the published one, with this spec's changes.
+
+        Raises:
+            ValueError: an unknown term or field; lists those there are.
+        """
+        published = dict(method_named(self.name).weights)
+        for term, changes in self.weights.items():
+            if term not in published:
+                raise ValueError(
+                    f"method {self.name!r} has no term {term!r}; its terms are {sorted(published)}"
+                )
+            merged = {**vars(published[term]), **changes}
+            try:
+                published[term] = TermWeight(**merged)
+            except TypeError as error:
+                fields = sorted(vars(published[term]))
+                raise ValueError(f"weights of term {term!r} take {fields}: {error}") from error
+        return published
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        self.schedule()
+        return self
+
+
+class RunSpec(_Record):
+    """A whole run: data, student, teacher, methods, training."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """First part of the folder's name."""
+    data: DataSpec
+    student: ModelSpec
+    teacher: TeacherSpec | None = None
+    methods: tuple[MethodSpec, ...] = ()
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _teacher_for_methods(self) -> Self:
+        if self.methods and self.teacher is None:
+            names = ", ".join(method.name for method in self.methods)
+            raise ValueError(f"{names} needs a teacher; add one, or drop the methods")
+        return self
+
+    @property
+    def hash8(self) -> str:
+        """Eight hex digits of the spec's content; two runs share a folder if and only if equal."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    @property
+    def folder_name(self) -> str:
+        """``<name>-<hash8>``."""
+        return f"{self.name}-{self.hash8}"
+
+    def to_yaml(self) -> str:
+        """The spec with every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
+    """Read a spec, with ``train.steps=100``-like overrides put over it.
+
+    Relative paths in a spec are taken from the folder the command runs in.
+
+    Args:
+        path: YAML file.
+        overrides: ``dotted.key=value``; the value is read as YAML. A number picks from a list.
+
+    Raises:
+        ValueError: the file is no YAML mapping, an override has no ``=`` or hits nothing, or a key
+            is unknown or out of range; says which.
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no spec {path}; recipes live in notebooks/recipes")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not readable YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a mapping (name, data, student, ...), not {content!r}")
+    for override in overrides:
+        _put(content, override)
+    return parse_spec(content, source=str(path))
+
+
+def parse_spec(content: dict[str, Any], source: str = "spec") -> RunSpec:
+    """Check a mapping and make it a `RunSpec`.
+
+    Raises:
+        ValueError: one line per problem, each with the key that has it.
+    """
+    try:
+        return RunSpec.model_validate(content)
+    except ValidationError as error:
+        lines = [f"{source} is not a run:"]
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "spec"
+            lines.append(f"  {key}: {_words(problem)}")
+        raise ValueError("\n".join(lines)) from None
+
+
+_KNOWN: dict[str, type[BaseModel]] = {
+    "": RunSpec,
+    "data": DataSpec,
+    "data.scenes": SceneSpec,
+    "student": ModelSpec,
+    "teacher": TeacherSpec,
+    "methods": MethodSpec,
+    "train": TrainConfig,
+}
+
+
+def _words(problem: Any) -> str:
+    if problem["type"] != "extra_forbidden":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    where = ".".join(part for part in problem["loc"][:-1] if isinstance(part, str))
+    known = ", ".join(_KNOWN[where].model_fields) if where in _KNOWN else ""
+    return f"unknown key; known are {known}" if known else "unknown key"
+
+
+def parse_override(override: str) -> tuple[str, Any]:
+    """Key and value of ``key=value``; the value is read as YAML (``0.5``, ``true``, ``[1, 2]``).
+
+    Raises:
+        ValueError: there is no ``=``, or the value is not YAML.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"an override reads key=value (train.steps=100), not {override!r}")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"the value of {override!r} is not YAML: {error}") from error
+
+
+def _put(content: dict[str, Any], override: str) -> None:
+    key, value = parse_override(override)
+    *parents, last = key.split(".")
+    place: Any = content
+    for part in parents:
+        if isinstance(place, list):
+            place = place[_index(part, place, override)]
+        else:
+            place = place.setdefault(part, {})
+            if place is None or not isinstance(place, dict | list):
+                raise ValueError(f"override {override!r}: {part!r} holds {place!r}, not a mapping")
+    if isinstance(place, list):
+        place[_index(last, place, override)] = value
+    else:
+        place[last] = value
+
+
+def _index(part: str, place: list[Any], override: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise ValueError(
+            f"override {override!r}: {part!r} must be a number below {len(place)}, the length of "
+            "the list there"
+        )
+    return int(part)
