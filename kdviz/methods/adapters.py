@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ class ConvAdapter(nn.Module):
         init_std: standard deviation of the truncated normal that the weights start from; None
             keeps PyTorch's default.
         relu: follow the convolution by a ReLU, for teacher maps that are never negative.
+        skip_equal: pass a level on as it is where the channels already agree, as the releases of
+            CWD, PKD, FGD and MGD do.
     """
 
     def __init__(
@@ -55,11 +57,15 @@ class ConvAdapter(nn.Module):
         kernel_size: int = 3,
         init_std: float | None = None,
         relu: bool = False,
+        skip_equal: bool = False,
     ) -> None:
         super().__init__()
         self.strides = tuple(student.stride for student, _ in pairs)
         self.convs = nn.ModuleDict()
         for student, teacher in pairs:
+            if skip_equal and student.channels == teacher.channels:
+                self.convs[student.name] = nn.Identity()
+                continue
             conv = nn.Conv2d(
                 student.channels, teacher.channels, kernel_size, padding=kernel_size // 2
             )
@@ -81,3 +87,45 @@ def in_full_precision(values: Tensor) -> Tensor:
     the largest float16; losses are therefore computed in float32 inside autocast.
     """
     return values if values.dtype == torch.float64 else values.float()
+
+
+def standardise(values: Tensor, eps: float = 1e-6) -> Tensor:
+    """Each channel brought to mean 0 and standard deviation 1 over the batch and all cells.
+
+    Args:
+        values: (N, C, H, W).
+        eps: added to the standard deviation, > 0; a constant channel becomes 0.
+
+    Returns:
+        (N, C, H, W), float32 (float64 for float64 input).
+    """
+    values = in_full_precision(values)
+    mean, deviation = channel_moments(values)
+    return (values - mean) / (deviation + eps)
+
+
+def channel_moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (n - 1 in its divisor) of each channel, (1, C, 1, 1) both."""
+    cells = values.numel() // values.shape[1]
+    # The one cell of a coarse level, alone in its batch, has deviation 0 and not 0/0.
+    deviation, mean = torch.std_mean(
+        values, dim=(0, 2, 3), correction=min(1, cells - 1), keepdim=True
+    )
+    return mean, deviation
+
+
+def level_losses(
+    term: str, loss: Callable[..., Tensor], *, student: Pyramid, teacher: Pyramid
+) -> dict[str, Tensor]:
+    """``loss`` of each level of ``student`` and its counterpart of one stride, as ``term/level``.
+
+    Args:
+        term: name of the loss term.
+        loss: takes the maps as ``student=`` and ``teacher=``, returns a scalar.
+        student: adapted maps.
+        teacher: holds at least the strides of ``student``.
+    """
+    return {
+        f"{term}/{level.name}": loss(student=level.map, teacher=teacher.at(level.stride).map)
+        for level in student.levels
+    }
