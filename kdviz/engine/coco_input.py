@@ -203,5 +203,7 @@ def _factors(objects: Sequence[Mapping[str, Any]], name: str) -> dict[str, NDArr
                     f"{name}: annotation [{position}] has the factor {factor}={value!r}; factors "
                     "must be numbers"
                 )
-            factors.setdefault(factor, np.full(len(objects), np.nan))[position] = value
+            if factor not in factors:
+                factors[factor] = np.full(len(objects), np.nan)
+            factors[factor][position] = value
     return factors
