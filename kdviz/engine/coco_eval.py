@@ -15,7 +15,7 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from kdviz.engine.coco_input import GroundTruth, Results, read_annotations, read_detections
+from kdviz.engine.coco_input import GroundTruth, DetectionColumns, read_annotations, read_detections
 from kdviz.engine.coco_metrics import ClassMetrics, CocoMetrics, Slice, SliceMetrics
 from kdviz.structures import Detection
 
@@ -153,7 +153,9 @@ def to_coco_results(
 class _Evaluation:
     """Precision and recall of all detections, given how large each object is said to be."""
 
-    def __init__(self, truth: GroundTruth, results: Results, area: NDArray[np.float64]) -> None:
+    def __init__(
+        self, truth: GroundTruth, results: DetectionColumns, area: NDArray[np.float64]
+    ) -> None:
         # Numbers from 1 in place of the caller's ids: an annotation id of 0 reads as "no match",
         # and large ids would lose digits in the float column of the results.
         dataset = hotcoco.COCO.from_arrays(

@@ -50,7 +50,7 @@ class GroundTruth:
 
 
 @dataclass(frozen=True)
-class Results:
+class DetectionColumns:
     """Detections in columns; ``image`` and ``category`` number as in `GroundTruth`.
 
     Attributes:
@@ -131,7 +131,7 @@ def read_annotations(source: str | Path | Mapping[str, Any]) -> GroundTruth:
 
 def read_detections(
     source: str | Path | Sequence[Mapping[str, Any]], ground_truth: GroundTruth
-) -> Results:
+) -> DetectionColumns:
     """Read and check COCO results against the annotations they belong to.
 
     Boxes of no width or height are let through: an untrained detector gives them, and they count
@@ -165,7 +165,7 @@ def read_detections(
     notes = [] if len(items) else ["there are no detections"]
     if flat := int(np.any(boxes[:, 2:] == 0, axis=1).sum()):
         notes.append(f"{flat} detections have no width or no height: false positives all")
-    return Results(image, category, boxes, scores, tuple(notes))
+    return DetectionColumns(image, category, boxes, scores, tuple(notes))
 
 
 def _load(source: Any, noun: str) -> tuple[Any, str]:
