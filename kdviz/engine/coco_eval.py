@@ -15,7 +15,7 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from kdviz.engine.coco_input import GroundTruth, DetectionColumns, read_annotations, read_detections
+from kdviz.engine.coco_input import DetectionColumns, GroundTruth, read_annotations, read_detections
 from kdviz.engine.coco_metrics import ClassMetrics, CocoMetrics, Slice, SliceMetrics
 from kdviz.structures import Detection
 
