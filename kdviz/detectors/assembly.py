@@ -20,7 +20,7 @@ from kdviz.detectors.parts import (
     name_maps,
     select_maps,
 )
-from kdviz.structures import Batch, Detection, LevelInfo, Pyramid, Target
+from kdviz.structures import Batch, Detection, HeadOutput, LevelInfo, Pyramid, Target
 
 PROBE_SIZE = (256, 256)
 """Least size in pixels at which a level of stride 128 still has more than one cell."""
@@ -66,10 +66,11 @@ class TorchvisionParts(DetectorParts):
             targets: one per image, boxes in pixels of the image; other entries are kept as given.
 
         Raises:
-            ValueError: a box is empty or turned round, or targets and images differ in number.
+            ValueError: a box is empty or turned round, a label is not in 1 .. num_classes - 1, or
+                the numbers of images and targets, or of boxes and labels, differ.
         """
         if targets is not None:
-            _check_targets(images, targets)
+            _check_targets(images, targets, self.num_classes)
         resized, moved = self.model.transform(list(images), targets and list(targets))
         return Batch(
             images=resized.tensors,
@@ -159,6 +160,19 @@ def in_original_pixels(results: Sequence[dict[str, Tensor]], batch: Batch) -> li
     ]
 
 
+def outputs_of(output: HeadOutput) -> dict[str, Tensor]:
+    """A dense head's output under the names that torchvision's losses and NMS read."""
+    extras: dict[str, Any] = output.extras
+    names = {name: extras[name] for name in ("bbox_ctrness",) if name in extras}
+    return {"cls_logits": output.logits, "bbox_regression": output.boxes} | names
+
+
+def anchors_of(output: HeadOutput) -> list[Tensor]:
+    """Prior boxes that the output was made with, for each image (P, 4)."""
+    anchors: Any = output.extras["anchors"]
+    return anchors
+
+
 def grid_anchors(generator: nn.Module, maps: Sequence[Tensor], batch: Batch) -> list[Tensor]:
     """Prior boxes of each level, (H, W, A, 4) xyxy in network pixels, the same for all images."""
     flat = generator(image_list(batch), list(maps))[0]
@@ -191,21 +205,29 @@ def _infos(letter: str, maps: Sequence[Tensor], strides: Sequence[int]) -> tuple
     )
 
 
-def _check_targets(images: Sequence[Tensor], targets: Sequence[Target]) -> None:
+def _check_targets(images: Sequence[Tensor], targets: Sequence[Target], num_classes: int) -> None:
     if len(images) != len(targets):
         raise ValueError(f"{len(images)} images but {len(targets)} targets; give one per image")
     for index, target in enumerate(targets):
-        shape = tuple(target["boxes"].shape)
-        if len(shape) != 2 or shape[1] != 4:
-            raise ValueError(f"boxes of target {index} must have shape (G, 4) but have {shape}")
+        shape, count = tuple(target["boxes"].shape), tuple(target["labels"].shape)
+        if len(shape) != 2 or shape[1] != 4 or count != shape[:1]:
+            raise ValueError(
+                f"target {index} must have boxes (G, 4) and labels (G,) but has {shape} and {count}"
+            )
     boxes = torch.cat([target["boxes"] for target in targets])
+    labels = torch.cat([target["labels"] for target in targets])
     empty = (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)
-    if empty.any():  # one look at the device for the whole batch
-        found = boxes[empty][0].tolist()
-        owner = torch.repeat_interleave(
-            torch.tensor([len(target["boxes"]) for target in targets]),
-        )[empty.cpu()][0]
+    wrong = empty | (labels < 1) | (labels >= num_classes)
+    if not wrong.any():  # the only look at the device, for the whole batch
+        return
+    row = int(wrong.nonzero()[0])
+    owner = [index for index, target in enumerate(targets) for _ in target["boxes"]][row]
+    if empty[row]:
         raise ValueError(
-            f"boxes are (x1, y1, x2, y2) with x1 < x2 and y1 < y2, but target {int(owner)} has "
-            f"{found}; drop empty boxes and convert from (x, y, width, height) first"
+            f"boxes are (x1, y1, x2, y2) with x1 < x2 and y1 < y2, but target {owner} has "
+            f"{boxes[row].tolist()}; drop empty boxes, convert from (x, y, width, height)"
         )
+    raise ValueError(
+        f"labels run from 1 to {num_classes - 1}, but target {owner} has {int(labels[row])}; count "
+        "classes from 1, and build the model with the number of classes + 1"
+    )

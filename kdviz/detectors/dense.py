@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torchvision.models.detection import FCOS, RetinaNet
@@ -11,9 +9,11 @@ from torchvision.models.detection import FCOS, RetinaNet
 from kdviz.detectors.assembly import (
     TorchvisionParts,
     anchor_counts,
+    anchors_of,
     grid_anchors,
     image_list,
     in_original_pixels,
+    outputs_of,
     targets_of,
 )
 from kdviz.detectors.parts import select_maps
@@ -57,9 +57,9 @@ class _DenseParts(TorchvisionParts):
         """Boxes after score threshold and NMS, in original pixels; they carry no gradient."""
         slots = list(output.slots)
         outputs = {
-            name: list(values.split(slots, dim=1)) for name, values in _outputs(output).items()
+            name: list(values.split(slots, dim=1)) for name, values in outputs_of(output).items()
         }
-        anchors = [list(each.split(slots)) for each in _anchors(output)]
+        anchors = [list(each.split(slots)) for each in anchors_of(output)]
         results = self.model.postprocess_detections(outputs, anchors, list(batch.sizes))
         return in_original_pixels(results, batch)
 
@@ -86,7 +86,7 @@ class FCOSParts(_DenseParts):
             ValueError: the batch has no targets.
         """
         return self.model.compute_loss(
-            targets_of(batch), _outputs(output), _anchors(output), list(output.slots)
+            targets_of(batch), outputs_of(output), anchors_of(output), list(output.slots)
         )
 
 
@@ -113,16 +113,4 @@ class RetinaNetParts(_DenseParts):
         Raises:
             ValueError: the batch has no targets.
         """
-        return self.model.compute_loss(targets_of(batch), _outputs(output), _anchors(output))
-
-
-def _outputs(output: HeadOutput) -> dict[str, Tensor]:
-    outputs: dict[str, Any] = {"cls_logits": output.logits, "bbox_regression": output.boxes}
-    if "bbox_ctrness" in output.extras:
-        outputs["bbox_ctrness"] = output.extras["bbox_ctrness"]
-    return outputs
-
-
-def _anchors(output: HeadOutput) -> list[Tensor]:
-    anchors: Any = output.extras["anchors"]
-    return anchors
+        return self.model.compute_loss(targets_of(batch), outputs_of(output), anchors_of(output))
