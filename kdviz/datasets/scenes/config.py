@@ -75,13 +75,13 @@ class SceneConfig:
         "star",
         "cross",
     )
-    objects: tuple[int, int] = (1, 6)
+    objects: tuple[int, int] = (1, 5)
     object_size: tuple[float, float] = (0.12, 0.45)
-    pair_probability: float = 0.35
+    pair_probability: float = 0.3
     rotation: int = 12
     truncation_probability: float = 0.05
     occlusion_probability: float = 0.2
-    occlusion: tuple[float, float] = (0.15, 0.45)
+    occlusion: tuple[float, float] = (0.15, 0.4)
     max_occlusion: float = 0.8
     blur_probability: float = 0.25
     blur: tuple[float, float] = (0.7, 1.8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ Mask = NDArray[np.bool_]
 
 def size_of(box: Box) -> float:
     """Square root of the area of a box, pixels."""
-    return float(((box[2] - box[0]) * (box[3] - box[1])) ** 0.5)
+    return math.sqrt((box[2] - box[0]) * (box[3] - box[1]))
 
 
 def crowding(box: Box, others: list[Box]) -> float:
@@ -48,8 +50,8 @@ def neighbourhood(box: Box, size: int) -> tuple[slice, slice]:
 
 def share(inside: Mask, of: Mask) -> float:
     """Share of ``of`` that lies ``inside``; 0 if ``of`` is empty."""
-    total = np.count_nonzero(of)
-    return np.count_nonzero(inside & of) / total if total else 0.0
+    total = int(np.count_nonzero(of))
+    return int(np.count_nonzero(inside & of)) / total if total else 0.0
 
 
 def contrast(image: NDArray[np.uint8], visible: Mask, ground: Mask) -> float:

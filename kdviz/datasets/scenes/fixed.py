@@ -86,6 +86,11 @@ class Patch:
         return Patch(x0, y0, max(min(high_x, size), x0), max(min(high_y, size), y0))
 
     @property
+    def is_empty(self) -> bool:
+        """It holds no pixel."""
+        return self.x0 >= self.x1 or self.y0 >= self.y1
+
+    @property
     def window(self) -> tuple[slice, slice]:
         """Index of this rectangle in an (H, W) array."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
@@ -178,7 +183,8 @@ def defocus(layer: Ints, passes: int) -> Ints:
 
     One pass is the kernel 1 2 1 in both directions, of variance 1/2; wide ones are spread with
     holes (a variance of d * d / 2 for a spread of d) as long as narrower ones follow to fill them.
-    Values must be below 2 ** 28; outside the layer is taken to be zero.
+    Values must be below 2 ** 28; the border is repeated outwards, so that what an edge of the image
+    cuts does not fade there.
     """
     while passes > 0:
         spread = 1
@@ -191,6 +197,8 @@ def defocus(layer: Ints, passes: int) -> Ints:
             source = np.swapaxes(layer, 0, axis)
             ahead[spread:] += source[:-spread]
             ahead[:-spread] += source[spread:]
+            ahead[:spread] += source[:1]
+            ahead[-spread:] += source[-1:]
             layer = total >> 2
     return layer
 

@@ -69,7 +69,7 @@ def _label(config: SceneConfig, draws: Draws, partner: Place | None) -> int:
 
 def _beside(draws: Draws, partner: Place, reach: tuple[int, int]) -> tuple[int, int]:
     """A centre whose box touches, nearly touches or slightly overlaps the partner's."""
-    side, shift, gap = draws.integer(0, 3), draws.integer(-40, 40), draws.integer(-15, 20)
+    side, shift, gap = draws.integer(0, 3), draws.integer(-40, 40), draws.integer(-15, 25)
     gaps = [
         (own + other) * (100 + gap) // 100 for own, other in zip(reach, partner.reach, strict=True)
     ]

@@ -123,7 +123,7 @@ def stroke(draws: Draws, canvas: Ints) -> None:
     a, b = draws.integer(size, 4 * size), draws.integer(UNIT * 3 // 4, UNIT + size // 5)
     turn, tone, light = draws.integer(0, TURN - 1), draws.integer(35, 90), draws.chance(0.5)
     patch = Patch.around(cx, cy, max(a, b) + UNIT, size)
-    if patch.x0 == patch.x1 or patch.y0 == patch.y1:
+    if patch.is_empty:
         return
     distance = bar_distance(Frame(patch, cx, cy, a, b, turn))
     colour = mix(_around(canvas, patch), LIGHT if light else DARK, tone)
@@ -136,7 +136,7 @@ def bar_distance(frame: Frame) -> Ints:
     return np.maximum(np.abs(u) - frame.a, np.abs(v) - frame.b)
 
 
-def outline(draws: Draws, canvas: Ints, frame: Frame, shape: str) -> Ints:
+def outline(draws: Draws, canvas: Ints, frame: Frame, shape: str, colour: Colour) -> Ints:
     """Draw the open outline of a shape: alike in line and colour, but no object.
 
     Returns:
@@ -144,7 +144,6 @@ def outline(draws: Draws, canvas: Ints, frame: Frame, shape: str) -> Ints:
     """
     distance = SHAPES[shape](frame)
     turn, opening = draws.integer(0, TURN - 1), draws.integer(-10, 35)
-    colour = ink_on(canvas, frame.patch, draws.integer(0, len(INKS) - 1), 215)
     u, v = frame.uv
     cut = ((u * cosine(turn) + v * sine(turn)) >> 12) - min(frame.a, frame.b) * opening // 100
     width = max(UNIT // 2, min(frame.a, frame.b) // 14)
@@ -201,10 +200,9 @@ def _texture(draws: Draws, frame: Frame) -> Ints:
 
 
 def thing(
-    draws: Draws, canvas: Ints, frame: Frame, distance: Ints, strength: int, passes: int
+    draws: Draws, canvas: Ints, frame: Frame, distance: Ints, colour: Colour, passes: int
 ) -> None:
-    """Draw one object: ink, texture in a second tone, a darker rim, defocus."""
-    colour = ink_on(canvas, frame.patch, draws.integer(0, len(INKS) - 1), strength)
+    """Draw one object: its ink, a texture in a second tone, a darker rim, defocus."""
     share = _texture(draws, frame)
     second = mix(colour, LIGHT, 110) if draws.chance(0.6) else mix(colour, DARK, 90)
     base, step = np.array(colour, np.int32), np.array(second, np.int32) - np.array(colour, np.int32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from kdviz.datasets.scenes.config import SPLITS, SceneConfig
 from kdviz.datasets.scenes.factors import (
+    Box,
+    Mask,
     contrast,
     crowding,
     neighbourhood,
@@ -17,20 +20,25 @@ from kdviz.datasets.scenes.factors import (
     size_of,
 )
 from kdviz.datasets.scenes.fixed import TURN, UNIT, Draws, Frame, Ints, Patch
-from kdviz.datasets.scenes.layout import Place, plan
+from kdviz.datasets.scenes.layout import plan
 from kdviz.datasets.scenes.paint import (
+    INKS,
     background,
     bar,
-    bar_distance,
     grain,
+    ink_on,
     outline,
     plate,
     stroke,
     thing,
 )
-from kdviz.datasets.scenes.shapes import SHAPES
+from kdviz.datasets.scenes.sketch import Sketch, hidden, owners_of, sketch, truncation
 
-Mask = NDArray[np.bool_]
+Sketches = dict[int, Sketch]
+"""Objects by their order in the layout, farthest first; the order also names their streams."""
+
+OUTLINE_STRENGTH = 215
+"""Strength of the ink of look-alikes, 0..256."""
 
 
 @dataclass(frozen=True)
@@ -49,138 +57,10 @@ class SceneObject:
 
     label: int
     name: str
-    box: tuple[int, int, int, int]
+    box: Box
     factors: dict[str, float]
     mask: Mask
     visible: Mask
-
-
-@dataclass
-class _Sketch:
-    """An object on its way to the canvas: silhouette known, looks drawn, nothing painted."""
-
-    place: Place
-    frame: Frame
-    distance: Ints
-    draws: Draws
-    box: tuple[int, int, int, int]
-    passes: int
-    strength: int
-    bar: Frame | None
-    has_plate: bool
-    has_lookalikes: bool
-
-
-def _tight_box(inside: Mask, patch: Patch) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    return (
-        patch.x0 + int(columns[0]),
-        patch.y0 + int(rows[0]),
-        patch.x0 + int(columns[-1]) + 1,
-        patch.y0 + int(rows[-1]) + 1,
-    )
-
-
-def _sketch(config: SceneConfig, place: Place, draws: Draws) -> _Sketch | None:
-    """Draw lots for the looks; all are always drawn, so that one probability moves one look."""
-    blurred = draws.chance(config.blur_probability)
-    covered = draws.chance(config.occlusion_probability)
-    sigma, share = draws.scaled(config.blur, 1000), draws.scaled(config.occlusion, 1000)
-    strength = draws.scaled(config.contrast, 256)
-    has_plate = draws.chance(config.cue_probability)
-    has_lookalikes = draws.chance(config.lookalike_probability)
-    turn, shift = draws.integer(0, TURN - 1), draws.integer(-25, 25)
-    passes = (2 * sigma * sigma + 500_000) // 1_000_000 if blurred else 0
-    frame = place.frame(config.size, UNIT * (2 + 2 * sigma // 1000))
-    if min(frame.patch.x1 - frame.patch.x0, frame.patch.y1 - frame.patch.y0) < 1:
-        return None
-    distance = SHAPES[place.shape](frame)
-    inside = distance <= 0
-    if not inside.any():
-        return None
-    over = None
-    if covered:
-        half = max(place.a, place.b)
-        cx, cy = place.cx + place.a * shift // 100, place.cy + place.b * shift // 100
-        patch = Patch.around(cx, cy, half * 2, config.size)
-        over = Frame(patch, cx, cy, half * 17 // 10, max(half * share // 1000, UNIT), turn)
-    return _Sketch(
-        place,
-        frame,
-        distance,
-        draws,
-        _tight_box(inside, frame.patch),
-        passes,
-        strength,
-        over,
-        has_plate,
-        has_lookalikes,
-    )
-
-
-def _owners(config: SceneConfig, sketches: list[_Sketch]) -> Ints:
-    """Whose pixel is it, (H, W): index of the object, -1 background, -2 bar."""
-    owners = np.full((config.size, config.size), -1, dtype=np.int32)
-    for index, sketch in enumerate(sketches):
-        owners[sketch.frame.patch.window][sketch.distance <= 0] = index
-    for sketch in sketches:
-        if sketch.bar is not None:
-            owners[sketch.bar.patch.window][bar_distance(sketch.bar) <= 0] = -2
-    return owners
-
-
-def _hidden(sketch: _Sketch, owners: Ints, index: int) -> float:
-    inside = sketch.distance <= 0
-    seen = np.count_nonzero(owners[sketch.frame.patch.window][inside] == index)
-    return 1 - seen / np.count_nonzero(inside)
-
-
-def _lookalikes(config: SceneConfig, draws: Draws, canvas: Ints, sketches: list[_Sketch]) -> Mask:
-    """Paint the open outlines; returns the pixels inside their silhouettes."""
-    covered = np.zeros((config.size, config.size), dtype=bool)
-    extent = config.size * UNIT
-    names = config.classes
-
-    def draw(lots: Draws, cx: int, cy: int, half: int) -> None:
-        shape = names[lots.integer(0, len(names) - 1)]
-        turn = lots.integer(-TURN // 24, TURN // 24)
-        patch = Patch.around(cx, cy, half * 5 // 4 + UNIT, config.size)
-        if min(patch.x1 - patch.x0, patch.y1 - patch.y0) < 1:
-            return
-        frame = Frame(patch, cx, cy, half, half, turn)
-        covered[patch.window] |= outline(lots, canvas, frame, shape) <= 0
-
-    for _ in range(draws.integer(*config.distractors)):
-        half = draws.scaled(config.object_size, extent) // 2
-        draw(draws, draws.integer(0, extent), draws.integer(0, extent), half)
-    for sketch in sketches:
-        if sketch.has_lookalikes:
-            place, width, height = sketch.place, *sketch.place.reach
-            for _ in range(3):
-                half = max(place.a, place.b) * sketch.draws.integer(60, 100) // 100
-                right = place.cx + width * sketch.draws.integer(-150, 150) // 100
-                down = place.cy + height * sketch.draws.integer(-150, 150) // 100
-                draw(sketch.draws, right, down, half)
-    return covered
-
-
-def _truncation(sketch: _Sketch, size: int) -> float:
-    """Share of the box of the unclipped silhouette outside the image."""
-    reach = max(sketch.place.reach) + UNIT
-    cx, cy = sketch.place.cx, sketch.place.cy
-    if reach <= min(cx, cy) and max(cx, cy) <= size * UNIT - reach:
-        return 0.0
-    patch = Patch(
-        (cx - reach) // UNIT,
-        (cy - reach) // UNIT,
-        (cx + reach) // UNIT + 1,
-        (cy + reach) // UNIT + 1,
-    )
-    place = sketch.place
-    whole = SHAPES[place.shape](Frame(patch, cx, cy, place.a, place.b, place.turn))
-    x0, y0, x1, y1 = _tight_box(whole <= 0, patch)
-    left, top, right, bottom = sketch.box
-    return 1 - (right - left) * (bottom - top) / ((x1 - x0) * (y1 - y0))
 
 
 def render(
@@ -209,36 +89,73 @@ def render(
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index must be at least 0, got {seed} and {index}")
     key = (seed, SPLITS.index(split), index)
-    ground, layout = Draws(*key, 0), Draws(*key, 1)
-    sketches = [
-        sketch
-        for order, place in enumerate(plan(config, layout))
-        if (sketch := _sketch(config, place, Draws(*key, 2, order))) is not None
-    ]
+    sketches: Sketches = {}
+    for order, place in enumerate(plan(config, Draws(*key, 0))):
+        sketched = sketch(config, place, Draws(*key, 1, order))
+        if sketched is not None:
+            sketches[order] = sketched
     # Taking one away only uncovers others, so one look is enough.
-    owners = _owners(config, sketches)
-    sketches = [
-        sketch
-        for order, sketch in enumerate(sketches)
-        if _hidden(sketch, owners, order) <= config.max_occlusion
-    ]
-    owners = _owners(config, sketches)
+    owners = owners_of(config, sketches)
+    sketches = {
+        order: sketched
+        for order, sketched in sketches.items()
+        if hidden(sketched, owners, order) <= config.max_occlusion
+    }
+    owners = owners_of(config, sketches)
 
+    ground = Draws(*key, 2)
     canvas = background(ground, config.size)
     for _ in range(ground.integer(*config.strokes)):
         stroke(ground, canvas)
-    covered = _lookalikes(config, ground, canvas, sketches)
-    plates = [
-        plate(canvas, sketch.place.label, sketch.box) if sketch.has_plate else None
-        for sketch in sketches
-    ]
-    for sketch in sketches:
-        thing(sketch.draws, canvas, sketch.frame, sketch.distance, sketch.strength, sketch.passes)
-    for sketch in sketches:
-        if sketch.bar is not None:
-            bar(sketch.draws, canvas, sketch.bar)
-    image = grain(Draws(*key, 3), canvas, config.noise).astype(np.uint8)
+    # Inks are chosen before anything else stands there, so that they do not depend on it.
+    looks = {order: Draws(*key, 3, order) for order in sketches}
+    inks = {
+        order: ink_on(canvas, s.frame.patch, looks[order].integer(0, len(INKS) - 1), s.strength)
+        for order, s in sketches.items()
+    }
+    covered = _lookalikes(config, key, canvas, sketches)
+    plates = {
+        order: plate(canvas, s.place.label, s.box) for order, s in sketches.items() if s.has_plate
+    }
+    for order, s in sketches.items():
+        thing(looks[order], canvas, s.frame, s.distance, inks[order], s.passes)
+    for order, s in sketches.items():
+        if s.bar is not None:
+            bar(looks[order], canvas, s.bar)
+    image = grain(Draws(*key, 6), canvas, config.noise).astype(np.uint8)
     return image, _measure(config, image, owners, covered, sketches, plates)
+
+
+def _lookalikes(
+    config: SceneConfig, key: tuple[int, ...], canvas: Ints, sketches: Sketches
+) -> Mask:
+    """Paint the open outlines; returns the pixels inside their silhouettes."""
+    covered = np.zeros((config.size, config.size), dtype=bool)
+    extent = config.size * UNIT
+    bare = canvas.copy()
+
+    def draw(lots: Draws, cx: int, cy: int, half: int) -> None:
+        shape = config.classes[lots.integer(0, len(config.classes) - 1)]
+        turn = lots.integer(-TURN // 24, TURN // 24)
+        patch = Patch.around(cx, cy, half * 5 // 4 + UNIT, config.size)
+        if not patch.is_empty:
+            colour = ink_on(bare, patch, lots.integer(0, len(INKS) - 1), OUTLINE_STRENGTH)
+            frame = Frame(patch, cx, cy, half, half, turn)
+            covered[patch.window] |= outline(lots, canvas, frame, shape, colour) <= 0
+
+    lots = Draws(*key, 4)
+    for _ in range(lots.integer(*config.distractors)):
+        half = lots.scaled(config.object_size, extent) // 2
+        draw(lots, lots.integer(0, extent), lots.integer(0, extent), half)
+    for order, sketched in sketches.items():
+        if sketched.has_lookalikes:
+            lots, place = Draws(*key, 5, order), sketched.place
+            for _ in range(3):
+                half = max(place.a, place.b) * lots.integer(60, 100) // 100
+                right = place.cx + place.reach[0] * lots.integer(-150, 150) // 100
+                down = place.cy + place.reach[1] * lots.integer(-150, 150) // 100
+                draw(lots, right, down, half)
+    return covered
 
 
 def _measure(
@@ -246,33 +163,31 @@ def _measure(
     image: NDArray[np.uint8],
     owners: Ints,
     covered: Mask,
-    sketches: list[_Sketch],
-    plates: list[Patch | None],
+    sketches: Sketches,
+    plates: dict[int, Patch | None],
 ) -> list[SceneObject]:
     """Count the factors of every object of a painted scene."""
     objects = []
-    for index, sketch in enumerate(sketches):
+    for order, s in sketches.items():
         mask = np.zeros(owners.shape, dtype=bool)
-        mask[sketch.frame.patch.window] = sketch.distance <= 0
-        visible = owners == index
-        others = [other.box for other in sketches if other is not sketch]
-        window = neighbourhood(sketch.box, config.size)
-        plated = plates[index]
+        mask[s.frame.patch.window] = s.inside
+        visible = owners == order
+        others = [other.box for other in sketches.values() if other is not s]
+        window = neighbourhood(s.box, config.size)
+        plated = plates.get(order)
         values = {
-            "size": size_of(sketch.box),
-            "occlusion": _hidden(sketch, owners, index),
-            "blur": (sketch.passes / 2) ** 0.5,
-            "crowding": crowding(sketch.box, others),
-            "overlap": overlap(sketch.box, others),
+            "size": size_of(s.box),
+            "occlusion": hidden(s, owners, order),
+            "blur": math.sqrt(s.passes / 2),
+            "crowding": crowding(s.box, others),
+            "overlap": overlap(s.box, others),
             "lookalike": share(covered[window], ~mask[window]),
             "contrast": contrast(image[window], visible[window], owners[window] == -1),
-            "truncation": _truncation(sketch, config.size),
+            "truncation": truncation(s, config.size),
             "cue": float(plated is not None and _is_seen(owners, plated)),
         }
         factors = {name: round(value, 4) for name, value in values.items()}
-        objects.append(
-            SceneObject(sketch.place.label, sketch.place.shape, sketch.box, factors, mask, visible)
-        )
+        objects.append(SceneObject(s.place.label, s.place.shape, s.box, factors, mask, visible))
     return objects
 
 

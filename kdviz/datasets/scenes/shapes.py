@@ -43,7 +43,9 @@ def _star(frame: Frame) -> Ints:
     for line in lines[1:]:
         second = np.maximum(second, np.minimum(worst, line))
         worst = np.maximum(worst, line)
-    return second
+    # A little fatter, with tips cut by their circle: sharp tips are thinner than a pixel, so that
+    # the tight box would end before the drawing does.
+    return np.maximum(second - min(frame.a, frame.b) // 11, frame.ellipse())
 
 
 def _cross(frame: Frame) -> Ints:
