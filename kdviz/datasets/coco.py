@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
+from kdviz.datasets.images import ImageCache, load_image
 from kdviz.datasets.record import record_problems, refuse
 from kdviz.structures import Target
 
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
 """Maps an image, uint8 (3, h, w), and its target to another such pair."""
-
-_ORIENTATION = 0x0112  # the EXIF tag
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,8 @@ def detection_data(raw: dict[str, Any], images_dir: Path, *, source: Path) -> De
     for entry in raw["annotations"]:
         annotation = {key: value for key, value in entry.items() if key != "segmentation"}
         _, _, width, height = annotation["bbox"]
-        annotation.setdefault("area", width * height)
+        if annotation.get("area") is None:
+            annotation["area"] = width * height
         annotation["iscrowd"] = int(annotation.get("iscrowd") or 0)
         annotation["id"] = annotation["id"] or next_id
         annotations.append(annotation)
@@ -171,9 +169,9 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     ) -> None:
         self.data = data
         self.transform = transform
-        self.cache = cache
-        self._cached: _ImageCache | None = _ImageCache(data) if cache else None
-        positions = {image["id"]: k for k, image in enumerate(data.record["images"])}
+        entries = data.record["images"]
+        self._cached = ImageCache(entries, data.images_dir) if cache else None
+        positions = {image["id"]: k for k, image in enumerate(entries)}
         labels = {category.id: category.label for category in data.categories}
         # Flat tensors instead of dicts: forked workers do not copy them page by page.
         annotations = sorted(data.record["annotations"], key=lambda x: positions[x["image_id"]])
@@ -198,22 +196,16 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
         entry = self.data.record["images"][index]
-        image: Tensor = tv_tensors.Image(self._image(index))
+        if self._cached is None:
+            pixels = load_image(entry, self.data.images_dir)
+        else:
+            pixels = self._cached[index]
+        image: Tensor = tv_tensors.Image(pixels)
         target = self._target(index, entry)
         if self.transform is not None:
             image, target = self.transform(image, target)
         pixels = functional.to_dtype(image.as_subclass(Tensor), torch.float32, scale=True)
         return pixels, {key: value.as_subclass(Tensor) for key, value in target.items()}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cached": None}
-
-    def _image(self, index: int) -> Tensor:
-        if not self.cache:
-            return load_image(self.data, index)
-        if self._cached is None:
-            self._cached = _ImageCache(self.data)
-        return self._cached[index]
 
     def _target(self, index: int, entry: dict[str, Any]) -> Target:
         end = int(self._ends[index])
@@ -230,77 +222,3 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         )
         target["image_id"] = torch.tensor(entry["id"])
         return target
-
-
-def load_image(data: DetectionData, index: int) -> Tensor:
-    """One image of a data set, uint8 (3, height, width) as the record says.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: it cannot be decoded, or its size is not the one in the record. Both messages
-            name the file and the image id.
-    """
-    entry = data.record["images"][index]
-    path = data.images_dir / entry["file_name"]
-    name = f"image {entry['id']} ({path})"
-    try:
-        with Image.open(path) as image:
-            turned = oriented(image, (entry["width"], entry["height"]))
-            pixels = functional.pil_to_tensor(_to_rgb(turned))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{name} is missing") from error
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{name} is not an image") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from error
-    return pixels
-
-
-def oriented(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The image turned as its EXIF says, or as stored if only so it has the recorded size.
-
-    Args:
-        image: opened, possibly not decoded yet; is not decoded here unless it must be turned.
-        size: width and height in the record, pixels.
-
-    Raises:
-        ValueError: neither has this size.
-    """
-    orientation = image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
-    displayed = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
-    if displayed == size:
-        return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
-    if image.size != size:
-        found, wanted = ("{}x{}".format(*pair) for pair in (displayed, size))
-        raise ValueError(f"the file is {found} pixels, but the annotations say {wanted}")
-    return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode[0] in "IF":
-        raise ValueError(f"mode {image.mode}: more than 8 bits a channel; convert it to 8 bits")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-class _ImageCache:
-    """Decoded images in one anonymous shared mapping: pages exist once, also after a fork."""
-
-    def __init__(self, data: DetectionData) -> None:
-        self.data = data
-        sizes = [3 * image["width"] * image["height"] for image in data.record["images"]]
-        ends = torch.tensor(sizes).cumsum(0)
-        self.starts = (ends - torch.tensor(sizes)).tolist()
-        self.pixels = torch.frombuffer(mmap.mmap(-1, int(ends[-1])), dtype=torch.uint8)
-        self.filled = torch.frombuffer(mmap.mmap(-1, len(sizes)), dtype=torch.bool)
-
-    def __getitem__(self, index: int) -> Tensor:
-        entry = self.data.record["images"][index]
-        shape = (3, entry["height"], entry["width"])
-        start = self.starts[index]
-        place = self.pixels[start : start + shape[0] * shape[1] * shape[2]].view(shape)
-        if not self.filled[index]:
-            place.copy_(load_image(self.data, index))
-            self.filled[index] = True  # after the pixels: another worker may read it at once
-        return place.clone()

@@ -156,7 +156,6 @@ def train_loader(
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=num_workers,
-        prefetch_factor=4 if num_workers else None,
         pin_memory=pin_memory,
         generator=torch.Generator(),  # else the loader draws from the global one
     )

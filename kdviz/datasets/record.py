@@ -68,25 +68,15 @@ def record_problems(record: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"no-{key}", f"the record holds no {key}")
         lists[key] = entries
 
-    categories = yield from _sound(
-        lists["categories"], "category", {"id": _is_int, "name": _is_text}
-    )
+    categories = yield from _sound(lists["categories"], "category", _CATEGORY)
     yield from _repeated(categories, "id", "duplicate-category-id", "error")
     yield from _repeated(categories, "name", "duplicate-category-name", "warning")
 
-    images = yield from _sound(
-        lists["images"],
-        "image",
-        {"id": _is_int, "file_name": _is_text, "width": _is_size, "height": _is_size},
-    )
+    images = yield from _sound(lists["images"], "image", _IMAGE)
     yield from _repeated(images, "id", "duplicate-image-id", "error")
     yield from _repeated(images, "file_name", "duplicate-file-name", "warning")
 
-    annotations = yield from _sound(
-        lists["annotations"],
-        "annotation",
-        {"id": _is_int, "image_id": _is_int, "category_id": _is_int, "bbox": _is_box},
-    )
+    annotations = yield from _sound(lists["annotations"], "annotation", _ANNOTATION)
     yield from _repeated(annotations, "id", "duplicate-annotation-id", "error")
     yield from _annotation_problems(
         annotations, {x["id"]: x for x in images}, {x["id"] for x in categories}
@@ -100,6 +90,12 @@ def record_problems(record: Mapping[str, Any]) -> Iterator[Problem]:
                 f"category {category['id']} ({category['name']}) has no objects",
                 "warning",
             )
+
+
+def sound_images(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The image entries that say all that is needed to open the file."""
+    images = record.get("images")
+    return [x for x in images if not _bad_fields(x, _IMAGE)] if isinstance(images, list) else []
 
 
 def _annotation_problems(
@@ -167,21 +163,23 @@ def _sound(
     """Report entries that lack a field or hold a wrong value; return the others."""
     sound = []
     for number, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            found = f"is {entry!r:.80}, expected an object"
+        bad = _bad_fields(entry, fields)
+        if bad:
+            ids = _ids(entry, name) if isinstance(entry, dict) else {}
+            yield Problem("malformed", f"{name} number {number} {', '.join(bad)}", **ids)
         else:
-            bad = [key for key, fits in fields.items() if not fits(entry.get(key))]
-            if not bad:
-                sound.append(entry)
-                continue
-            found = ", ".join(
-                f"has {key} {entry[key]!r:.80}" if key in entry else f"has no {key}" for key in bad
-            )
-            known = _ids(entry, name)
-            yield Problem("malformed", f"{name} number {number} {found}", **known)
-            continue
-        yield Problem("malformed", f"{name} number {number} {found}")
+            sound.append(entry)
     return sound
+
+
+def _bad_fields(entry: Any, fields: Mapping[str, Callable[[Any], bool]]) -> list[str]:
+    if not isinstance(entry, dict):
+        return [f"is {entry!r:.80}, expected an object"]
+    return [
+        f"has {key} {entry[key]!r:.80}" if key in entry else f"has no {key}"
+        for key, fits in fields.items()
+        if not fits(entry.get(key))
+    ]
 
 
 def _ids(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -219,8 +217,21 @@ def _is_size(value: Any) -> bool:
     return _is_int(value) and value > 0
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_int(value)
+
+
 def _is_box(value: Any) -> bool:
-    numbers = (int, float)
-    return (
-        isinstance(value, list) and len(value) == 4 and all(isinstance(x, numbers) for x in value)
-    )
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
+
+
+_CATEGORY = {"id": _is_int, "name": _is_text}
+_IMAGE = {"id": _is_int, "file_name": _is_text, "width": _is_size, "height": _is_size}
+_ANNOTATION: dict[str, Callable[[Any], bool]] = {
+    "id": _is_int,
+    "image_id": _is_int,
+    "category_id": _is_int,
+    "bbox": _is_box,
+    "area": lambda value: value is None or _is_number(value),
+    "iscrowd": lambda value: value in (None, 0, 1),
+}
