@@ -57,7 +57,13 @@ PINNED = [
     (SceneConfig(), 0, "val", 7, "bc26baeb9c742bdd"),
     (SceneConfig(), 3, "test", 41, "73b8461478e346ad"),
     (SceneConfig(size=320, objects=(8, 12), blur=(0.0, 4.0)), 1, "train", 2, "c769e71a70044103"),
-    (SceneConfig(size=64, classes=tuple(SHAPES), cue_probability=1.0), 5, "train", 9, "0231ec1fa0a47eb2"),
+    (
+        SceneConfig(size=64, classes=tuple(SHAPES), cue_probability=1.0),
+        5,
+        "train",
+        9,
+        "0231ec1fa0a47eb2",
+    ),
 ]
 
 
@@ -346,11 +352,28 @@ def test_cache_renders_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         {"blur": (-1.0, 2.0)},
         {"cue_probability": 1.5},
         {"rotation": 45},
+        {"objects": (1.5, 3)},
+        {"objects": (3,)},
+        {"noise": "loud"},
     ],
 )
 def test_wrong_values_name_their_field(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SceneConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_equal_configurations_are_one() -> None:
+    config = SceneConfig(blur=[0, 2], pair_probability=1)  # type: ignore[arg-type]
+    same = SceneConfig(blur=(0.0, 2.0), pair_probability=1.0)
+    assert hash(config) == hash(same)
+    assert json.dumps(config.to_dict()) == json.dumps(same.to_dict())
+    assert SceneConfig(**json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_plate_under_another_is_no_cue() -> None:
+    config = clean(objects=(6, 8), cue_probability=1.0, pair_probability=1.0)
+    cues = [o.factors["cue"] for index in range(10) for o in render(config, 0, "train", index)[1]]
+    assert 0.1 < np.mean(cues) < 0.9
 
 
 def test_render_rejects_what_it_does_not_know() -> None:

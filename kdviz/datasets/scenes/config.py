@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import Field, asdict, dataclass, fields
+from typing import Any
 
 from kdviz.datasets.scenes.shapes import SHAPES
 
@@ -29,6 +30,24 @@ FACTORS: dict[str, str] = {
 }
 """Name, definition, unit and range of every factor; the neighbourhood of an object is its box grown
 by half its width and height on every side, inside the image, without the object itself."""
+
+
+def _like(field: Field[Any], value: Any) -> Any:
+    """``value`` in the types of the field's default, so that equal configurations hash alike.
+
+    Lists come from JSON and YAML, and 2 may stand for 2.0.
+    """
+    default = field.default
+    if not isinstance(default, tuple):
+        default, value = (default,), (value,)
+    kind = type(default[0])
+    entries = tuple(value)
+    whole = all(isinstance(entry, str) == (kind is str) for entry in entries)
+    ranged = kind is str or len(entries) == len(default)
+    if not whole or not ranged or any(kind(entry) != entry for entry in entries):
+        raise ValueError(f"{field.name} must be like {field.default}, got {value}")
+    converted = tuple(kind(entry) for entry in entries)
+    return converted if isinstance(field.default, tuple) else converted[0]
 
 
 @dataclass(frozen=True)
@@ -93,10 +112,8 @@ class SceneConfig:
     noise: int = 5
 
     def __post_init__(self) -> None:
-        # Lists come from JSON and YAML; tuples keep the configuration hashable and its hash stable.
-        for name, value in vars(self).items():
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+        for field in fields(self):
+            object.__setattr__(self, field.name, _like(field, getattr(self, field.name)))
         unknown = [name for name in self.classes if name not in SHAPES]
         if unknown or not self.classes or len(set(self.classes)) != len(self.classes):
             raise ValueError(

@@ -114,16 +114,22 @@ def render(
         for order, s in sketches.items()
     }
     covered = _lookalikes(config, key, canvas, sketches)
-    plates = {
-        order: plate(canvas, s.place.label, s.box) for order, s in sketches.items() if s.has_plate
-    }
+    plates: dict[int, Patch] = {}
+    plated = np.full_like(owners, -1)
+    for order, s in sketches.items():
+        patch = plate(canvas, s.place.label, s.box) if s.has_plate else None
+        if patch is not None:
+            plates[order] = patch
+            plated[patch.window] = order
+    plated[owners != -1] = -1
     for order, s in sketches.items():
         thing(looks[order], canvas, s.frame, s.distance, inks[order], s.passes)
     for order, s in sketches.items():
         if s.bar is not None:
             bar(looks[order], canvas, s.bar)
     image = grain(Draws(*key, 6), canvas, config.noise).astype(np.uint8)
-    return image, _measure(config, image, owners, covered, sketches, plates)
+    cues = {order: _is_seen(plated[patch.window], order) for order, patch in plates.items()}
+    return image, _measure(config, image, owners, covered, sketches, cues)
 
 
 def _lookalikes(
@@ -164,7 +170,7 @@ def _measure(
     owners: Ints,
     covered: Mask,
     sketches: Sketches,
-    plates: dict[int, Patch | None],
+    cues: dict[int, bool],
 ) -> list[SceneObject]:
     """Count the factors of every object of a painted scene."""
     objects = []
@@ -174,7 +180,6 @@ def _measure(
         visible = owners == order
         others = [other.box for other in sketches.values() if other is not s]
         window = neighbourhood(s.box, config.size)
-        plated = plates.get(order)
         values = {
             "size": size_of(s.box),
             "occlusion": hidden(s, owners, order),
@@ -184,13 +189,13 @@ def _measure(
             "lookalike": share(covered[window], ~mask[window]),
             "contrast": contrast(image[window], visible[window], owners[window] == -1),
             "truncation": truncation(s, config.size),
-            "cue": float(plated is not None and _is_seen(owners, plated)),
+            "cue": float(cues.get(order, False)),
         }
         factors = {name: round(value, 4) for name, value in values.items()}
         objects.append(SceneObject(s.place.label, s.place.shape, s.box, factors, mask, visible))
     return objects
 
 
-def _is_seen(owners: Ints, plated: Patch) -> bool:
-    pixels = owners[plated.window]
-    return 4 * int(np.count_nonzero(pixels == -1)) >= 3 * pixels.size
+def _is_seen(plated: Ints, order: int) -> bool:
+    """At least three quarters of a plate's pixels still show it."""
+    return 4 * int(np.count_nonzero(plated == order)) >= 3 * plated.size
