@@ -1,1 +1,19 @@
 """Figures: arrays in, (figure, axes) out."""
+
+from kdviz.plots.boxes import compare_detections as compare_detections
+from kdviz.plots.boxes import draw_boxes as draw_boxes
+from kdviz.plots.boxes import gallery as gallery
+from kdviz.plots.cells import draw_anchors as draw_anchors
+from kdviz.plots.cells import mask_grid as mask_grid
+from kdviz.plots.curves import ap_curve as ap_curve
+from kdviz.plots.curves import loss_curves as loss_curves
+from kdviz.plots.images import network_image as network_image
+from kdviz.plots.maps import compare_maps as compare_maps
+from kdviz.plots.maps import overlay as overlay
+from kdviz.plots.maps import pyramid_row as pyramid_row
+from kdviz.plots.maps import shared_scale as shared_scale
+from kdviz.plots.matching import match_boxes as match_boxes
+from kdviz.plots.results import compare_ap as compare_ap
+from kdviz.plots.results import precision_recall as precision_recall
+from kdviz.plots.theme import theme as theme
+from kdviz.plots.theme import to_png as to_png

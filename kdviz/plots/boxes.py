@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
-from kdviz.plots.images import as_array, as_boxes, as_image, show_image
+from kdviz.plots.images import as_image, show_image
 from kdviz.plots.marks import outline, write_labels
-from kdviz.plots.panels import image_panels, one_panel
+from kdviz.plots.matching import BoxSet, Matches, Names, above, box_set, match_boxes
+from kdviz.plots.panels import MARGIN, image_panels, one_panel, text_size
 from kdviz.plots.theme import INK, MISSED, class_colour, in_role_order, role_colour, theme
 from kdviz.structures import Detection, Target
 
-Names = Sequence[str] | Mapping[int, str]
-"""Class names: a sequence that begins with the name of label 1, or a mapping from label to name."""
-
 _DASHED = (0.0, (3.0, 2.0))
 _DOTTED = (0.0, (1.0, 1.2))
-
-
-@dataclass(frozen=True)
-class _Content:
-    """Detections or ground truth of one image as arrays; ``scores`` is None for ground truth."""
-
-    boxes: NDArray[np.float64]
-    labels: NDArray[Any]
-    scores: NDArray[Any] | None
-    crowd: NDArray[np.bool_]
-
-    def at(self, rows: NDArray[Any]) -> _Content:
-        scores = None if self.scores is None else self.scores[rows]
-        return _Content(self.boxes[rows], self.labels[rows], scores, self.crowd[rows])
-
-    def names(self, names: Names | None) -> list[str]:
-        return [_name(names, int(label)) for label in self.labels]
 
 
 @theme()
@@ -77,7 +55,7 @@ def draw_boxes(
     pixels = as_image(image)
     figure, axes, _ = one_panel(axes, pixels.shape[:2], title, caption, width)
     show_image(axes, pixels)
-    content = _above(_content(boxes), score_threshold)
+    content = above(box_set(boxes), score_threshold)
     colours = [colour or class_colour(int(label)) for label in content.labels]
     outline(axes, content.boxes, colours)
     write_labels(axes, content.boxes, content.names(names), colours, content.scores)
@@ -119,8 +97,8 @@ def compare_detections(
         The figure and one axes per panel, in the order of the panels.
     """
     pixels = as_image(image)
-    truth = None if targets is None else _content(targets)
-    shown = {name: _above(_content(found), score_threshold) for name, found in detections.items()}
+    truth = None if targets is None else box_set(targets)
+    shown = {name: above(box_set(found), score_threshold) for name, found in detections.items()}
     panels_of = dict(shown) if truth is None else {"ground truth": truth, **shown}
     order = in_role_order(panels_of)
     matches = {
@@ -204,7 +182,7 @@ def gallery(
         show_image(axes, array)
         if boxes is None:
             continue
-        content = _above(_content(boxes[index]), score_threshold)
+        content = above(box_set(boxes[index]), score_threshold)
         colours = [class_colour(int(label)) for label in content.labels]
         outline(axes, content.boxes, colours, line_width=1.2)
         if names is not None:
@@ -212,99 +190,7 @@ def gallery(
     return panels.figure, panels.axes
 
 
-@dataclass(frozen=True)
-class Matches:
-    """Which detections are right and which ground truth is found.
-
-    Attributes:
-        right: per detection: it is the best match of a ground-truth box of its class.
-        ignored: per detection: it lies on a crowd region and counts neither way.
-        missed: per ground-truth box: no detection matches it; never true for a crowd region.
-    """
-
-    right: NDArray[np.bool_]
-    ignored: NDArray[np.bool_]
-    missed: NDArray[np.bool_]
-
-
-def match_boxes(detections: Any, targets: Any, iou_threshold: float = 0.5) -> Matches:
-    """Match as the COCO protocol does: best score first, each ground-truth box once.
-
-    Args:
-        detections: a `Detection`.
-        targets: ground truth of the same image, in the same pixels.
-        iou_threshold: least overlap of a match, (0, 1]; for a crowd region the share of the
-            detection inside it.
-    """
-    found, truth = _content(detections), _content(targets)
-    overlap = box_iou(found.boxes, truth.boxes, truth.crowd)
-    overlap[found.labels[:, None] != truth.labels[None, :]] = -1.0
-    right = np.zeros(len(found.boxes), dtype=bool)
-    ignored = np.zeros(len(found.boxes), dtype=bool)
-    missed = ~truth.crowd
-    scores = np.zeros(len(right)) if found.scores is None else found.scores
-    for row in np.argsort(-scores, kind="stable"):
-        free = np.where(missed, overlap[row], -1.0)
-        if free.max(initial=-1.0) >= iou_threshold:
-            right[row] = True
-            missed[free.argmax()] = False
-        else:
-            ignored[row] = overlap[row, truth.crowd].max(initial=-1.0) >= iou_threshold
-    return Matches(right, ignored, missed)
-
-
-def box_iou(
-    boxes: NDArray[np.float64],
-    others: NDArray[np.float64],
-    crowd: NDArray[np.bool_] | None = None,
-) -> NDArray[np.float64]:
-    """Intersection over union, (n, m) in [0, 1]; over the area of ``boxes`` for crowd columns."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
-    other_area = (others[:, 2:] - others[:, :2]).prod(axis=1)[None, :]
-    union = area + other_area - shared
-    if crowd is not None:
-        union = np.where(crowd[None, :], area, union)
-    return np.where(union > 0, shared / np.where(union > 0, union, 1.0), 0.0)
-
-
-def _content(boxes: Any) -> _Content:
-    if isinstance(boxes, _Content):
-        return boxes
-    if isinstance(boxes, Detection):
-        found = as_boxes(boxes.boxes)
-        none = np.zeros(len(found), dtype=bool)
-        return _Content(found, as_array(boxes.labels), as_array(boxes.scores), none)
-    if isinstance(boxes, Mapping):
-        found = as_boxes(boxes["boxes"])
-        none = np.zeros(len(found), dtype=bool)
-        crowd = as_array(boxes["iscrowd"]).astype(bool) if "iscrowd" in boxes else none
-        scores = as_array(boxes["scores"]) if "scores" in boxes else None
-        return _Content(found, as_array(boxes["labels"]), scores, crowd)
-    found = as_boxes(boxes)
-    none = np.zeros(len(found), dtype=bool)
-    return _Content(found, np.ones(len(found), dtype=np.int64), None, none)
-
-
-def _above(content: _Content, score_threshold: float) -> _Content:
-    if content.scores is None:
-        return content
-    content = content.at(content.scores >= score_threshold)
-    assert content.scores is not None
-    return content.at(np.argsort(-content.scores, kind="stable"))
-
-
-def _name(names: Names | None, label: int) -> str:
-    if names is None:
-        return str(label)
-    if isinstance(names, Mapping):
-        return str(names.get(label, label))
-    return str(names[label - 1]) if 1 <= label <= len(names) else str(label)
-
-
-def _title(name: str, content: _Content, matches: Matches | None) -> str:
+def _title(name: str, content: BoxSet, matches: Matches | None) -> str:
     if matches is None:
         count = len(content.boxes)
         return f"{name}\n{count} box" + ("" if count == 1 else "es")
@@ -313,7 +199,7 @@ def _title(name: str, content: _Content, matches: Matches | None) -> str:
 
 
 def _draw_outcome(
-    axes: Axes, content: _Content, truth: _Content, matches: Matches, colour: str
+    axes: Axes, content: BoxSet, truth: BoxSet, matches: Matches, colour: str
 ) -> None:
     missed = truth.boxes[matches.missed]
     outline(axes, missed, MISSED, dashes=_DOTTED)
@@ -326,11 +212,18 @@ def _draw_outcome(
     outline(axes, content.boxes[matches.right], colour)
 
 
-def _legend(figure: Figure, height: float, iou_threshold: float) -> None:
-    lines = [
-        Line2D([], [], color=INK, linewidth=1.6),
-        Line2D([], [], color=INK, linewidth=1.6, linestyle=_DASHED),
-        Line2D([], [], color=MISSED, linewidth=1.6, linestyle=_DOTTED, marker="x", markersize=5),
+def _legend(figure: Figure, middle: float, iou_threshold: float) -> None:
+    right = f"right: IoU ≥ {iou_threshold:g}, same class"
+    entries: list[tuple[str, dict[str, Any]]] = [
+        (right, {"color": INK}),
+        ("wrong", {"color": INK, "linestyle": _DASHED}),
+        ("missed", {"color": MISSED, "linestyle": _DOTTED, "marker": "x", "markersize": 5}),
     ]
-    texts = [f"right: IoU ≥ {iou_threshold:g}, same class", "wrong", "missed"]
-    figure.legend(lines, texts, loc="center", bbox_to_anchor=(0.5, height), ncols=3)
+    inch = 1 / figure.get_size_inches()[0]
+    x = MARGIN
+    for text, style in entries:
+        figure.add_artist(
+            Line2D([x * inch, (x + 0.3) * inch], [middle] * 2, linewidth=1.6, **style)
+        )
+        figure.text((x + 0.37) * inch, middle, text, size=8, va="center_baseline")
+        x += 0.6 + text_size(text, 8)[0] / 72

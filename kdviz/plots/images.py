@@ -146,3 +146,18 @@ def show_map(axes: Axes, values: NDArray[Any], stride: float, **options: Any) ->
     )
     axes.set(xlim=limits[0], ylim=limits[1])
     return drawn
+
+
+def stride_of(values: Any, stride: float | None) -> float:
+    """Pixels from one cell to the next, as given or as the `Level` knows it."""
+    if stride is None and isinstance(values, Level):
+        return float(values.stride)
+    if stride is None or stride <= 0:
+        raise ValueError(f"a map needs its stride in pixels, > 0, but it is {stride}")
+    return float(stride)
+
+
+def greyed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey and pale, so that only the map has colour."""
+    grey = pixels @ np.array([0.299, 0.587, 0.114])
+    return np.repeat((60 + grey * (195 / 255)).astype(np.uint8)[..., None], 3, axis=2)

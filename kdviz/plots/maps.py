@@ -13,22 +13,27 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
-from matplotlib.colors import Colormap, Normalize, to_rgba
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from kdviz.plots.boxes import box_iou
-from kdviz.plots.images import as_array, as_boxes, as_image, as_map, show_image, show_map
+from kdviz.plots.images import (
+    as_array,
+    as_boxes,
+    as_image,
+    as_map,
+    greyed,
+    show_image,
+    show_map,
+    stride_of,
+)
 from kdviz.plots.marks import outline
 from kdviz.plots.panels import image_panels, one_panel
 from kdviz.plots.theme import DIVERGING, INK, SEQUENTIAL, in_role_order, role_colour, theme
 from kdviz.structures import Level, Pyramid
 
-OPACITY = 0.65
+OPACITY = 0.6
 """Of a map over the greyed image."""
-KEPT = "#E69F00"
-"""Cells a mask keeps."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +105,12 @@ def overlay(
         ValueError: the stride is missing, or the map has several channels.
     """
     pixels = as_image(image)
-    array, step = as_map(values, index), _stride(values, stride)
+    array, step = as_map(values, index), stride_of(values, stride)
     figure, axes, bar = one_panel(axes, pixels.shape[:2], title, caption, width, bar=True)
     scale = shared_scale([array], limits)
     _draw(axes, pixels, array, step, scale, boxes)
     if bar is not None:
-        _bar(figure, bar, scale, unit)
+        draw_bar(figure, bar, scale, unit)
     return figure, axes
 
 
@@ -157,7 +162,7 @@ def pyramid_row(
     scale = shared_scale(arrays, limits)
     for axes, array, level in zip(panels.axes, arrays, levels, strict=True):
         _draw(axes, pixels, array, level.stride, scale, boxes)
-    _bar(panels.figure, panels.bars[last], scale, unit)
+    draw_bar(panels.figure, panels.bars[last], scale, unit)
     return panels.figure, panels.axes
 
 
@@ -196,7 +201,7 @@ def compare_maps(
     """
     pixels = as_image(image)
     arrays = {name: as_map(values, index) for name, values in maps.items()}
-    steps = {name: _stride(values, stride) for name, values in maps.items()}
+    steps = {name: stride_of(values, stride) for name, values in maps.items()}
     order = [name for name in in_role_order(arrays) if name != "difference"]
     if not order:
         raise ValueError("give at least one map besides the difference, for example the student's")
@@ -223,133 +228,8 @@ def compare_maps(
     for axes, name in zip(panels.axes, order, strict=True):
         _draw(axes, pixels, arrays[name], steps[name], scales[name], boxes)
     for place, axes in panels.bars.items():
-        _bar(panels.figure, axes, scales[order[place]], unit)
+        draw_bar(panels.figure, axes, scales[order[place]], unit)
     return panels.figure, panels.axes
-
-
-@theme()
-def mask_grid(
-    image: Any,
-    mask: Any,
-    stride: float | None = None,
-    *,
-    boxes: Any = None,
-    index: int = 0,
-    title: str = "",
-    caption: str | None = None,
-    width: float | None = None,
-    axes: Axes | None = None,
-) -> tuple[Figure, Axes]:
-    """The cells of a level as a grid over the image, the kept ones tinted, ground truth on top.
-
-    Args:
-        image: network image, (3, h, w) float in [0, 1] or (h, w, 3) uint8.
-        mask: (H, W), (N, 1, H, W) or a `Level`; every value above zero is a kept cell.
-        stride: pixels from one cell to the next; a `Level` knows its own.
-        boxes: (n, 4) xyxy drawn on top, pixels of ``image``.
-        index: which image of the batch.
-        title: above the image; by default how many cells are kept.
-        caption: sentence below.
-        width: of a new figure, inches.
-        axes: to draw into, instead of a new figure.
-
-    Returns:
-        The figure and its axes, in pixels of ``image``.
-    """
-    pixels = as_image(image)
-    kept, step = as_map(mask, index) > 0, _stride(mask, stride)
-    title = title or f"{int(kept.sum())} of {kept.size} cells kept"
-    figure, axes, _ = one_panel(axes, pixels.shape[:2], title, caption, width)
-    show_image(axes, _greyed(pixels))
-    tint = np.zeros((*kept.shape, 4))
-    tint[kept] = to_rgba(KEPT, 0.55)
-    show_map(axes, tint, step)
-    rows, columns = kept.shape
-    right, bottom = columns * step, rows * step
-    upright = [[(j * step, 0.0), (j * step, bottom)] for j in range(columns + 1)]
-    level = [[(0.0, i * step), (right, i * step)] for i in range(rows + 1)]
-    axes.add_collection(
-        LineCollection([*upright, *level], colors=INK, linewidths=0.4, alpha=0.5), autolim=False
-    )
-    if boxes is not None:
-        outline(axes, as_boxes(boxes), INK)
-    return figure, axes
-
-
-@theme()
-def draw_anchors(
-    image: Any,
-    anchors: Any,
-    boxes: Any,
-    *,
-    cell: tuple[int, int] | None = None,
-    chosen: int = 0,
-    title: str = "",
-    caption: str | None = None,
-    width: float | None = None,
-    axes: Axes | None = None,
-) -> tuple[Figure, Axes]:
-    """The anchors of one cell, coloured by their IoU with one ground-truth box.
-
-    The view grows where an anchor leaves the image.
-
-    Args:
-        image: network image, (3, h, w) float in [0, 1] or (h, w, 3) uint8.
-        anchors: of one level, (H, W, A, 4) xyxy, pixels of ``image``.
-        boxes: ground truth (n, 4) xyxy; all are drawn, the chosen one strongly.
-        cell: (row, column); by default the cell of the anchor with the greatest IoU.
-        chosen: index of the ground-truth box.
-        title: above the image; by default the cell and its greatest IoU.
-        caption: sentence below.
-        width: of a new figure, inches.
-        axes: to draw into, instead of a new figure.
-
-    Returns:
-        The figure and its axes, in pixels of ``image``.
-
-    Raises:
-        ValueError: ``anchors`` are not (H, W, A, 4), or there is no such box or cell.
-    """
-    pixels, truth = as_image(image), as_boxes(boxes)
-    grid = as_array(anchors).astype(np.float64)
-    if grid.ndim != 4 or grid.shape[-1] != 4:
-        raise ValueError(f"anchors must have shape (H, W, A, 4) but have {grid.shape}")
-    if not 0 <= chosen < len(truth):
-        raise ValueError(f"box {chosen} was chosen, but there are {len(truth)} boxes, from 0")
-    if cell is None:
-        overlaps = box_iou(grid.reshape(-1, 4), truth[[chosen]])
-        cell = divmod(int(overlaps.argmax()) // grid.shape[2], grid.shape[1])
-    row, column = cell
-    if not (0 <= row < grid.shape[0] and 0 <= column < grid.shape[1]):
-        raise ValueError(f"cell {cell} lies outside the {grid.shape[0]} x {grid.shape[1]} cells")
-    here = grid[row, column]
-    iou = box_iou(here, truth[[chosen]])[:, 0]
-    height, width_px = pixels.shape[:2]
-    low = np.minimum(here[:, :2].min(0), 0) - 1
-    high = np.maximum(here[:, 2:].max(0), (width_px, height)) + 1
-    title = title or f"cell ({row}, {column}): greatest IoU {iou.max():.2f}"
-    view = (round(high[1] - low[1]), round(high[0] - low[0]))
-    figure, axes, bar = one_panel(axes, view, title, caption, width, bar=True)
-    show_image(axes, _greyed(pixels))
-    axes.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]))
-    outline(axes, np.delete(truth, chosen, axis=0), INK, line_width=0.8)
-    outline(axes, truth[[chosen]], INK, line_width=2.6)
-    scale = shared_scale([], (0.0, 1.0))
-    rising = np.argsort(iou)
-    outline(axes, here[rising], [scale.colours(value) for value in iou[rising]], line_width=1.8)
-    centre = (here[0, :2] + here[0, 2:]) / 2
-    axes.plot(*centre, "+", color=INK, markersize=9, markeredgewidth=1.4)
-    if bar is not None:
-        _bar(figure, bar, scale, "IoU", opacity=1.0)
-    return figure, axes
-
-
-def _stride(values: Any, stride: float | None) -> float:
-    if stride is None and isinstance(values, Level):
-        return float(values.stride)
-    if stride is None or stride <= 0:
-        raise ValueError(f"a map needs its stride in pixels, > 0, but it is {stride}")
-    return float(stride)
 
 
 def _can_subtract(arrays: Mapping[str, NDArray[Any]]) -> bool:
@@ -363,12 +243,6 @@ def _centred(difference: NDArray[Any]) -> Scale:
     return shared_scale([], (-reach, reach))
 
 
-def _greyed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey and pale, so that only the map has colour."""
-    grey = pixels @ np.array([0.299, 0.587, 0.114])
-    return np.repeat((70 + grey * (185 / 255)).astype(np.uint8)[..., None], 3, axis=2)
-
-
 def _draw(
     axes: Axes,
     pixels: NDArray[np.uint8],
@@ -377,13 +251,14 @@ def _draw(
     scale: Scale,
     boxes: Any,
 ) -> None:
-    show_image(axes, _greyed(pixels))
+    show_image(axes, greyed(pixels))
     show_map(axes, values * 1.0, stride, cmap=scale.colours, norm=scale.norm, alpha=OPACITY)
     if boxes is not None:
-        outline(axes, as_boxes(boxes), INK)
+        outline(axes, as_boxes(boxes), INK, line_width=1.1)
 
 
-def _bar(figure: Figure, axes: Axes, scale: Scale, unit: str, opacity: float = OPACITY) -> None:
+def draw_bar(figure: Figure, axes: Axes, scale: Scale, unit: str, opacity: float = OPACITY) -> None:
+    """The bar of a scale, with the opacity its maps are drawn in."""
     mappable = ScalarMappable(norm=scale.norm, cmap=scale.colours)
     bar = figure.colorbar(mappable, cax=axes, alpha=opacity)
     bar.set_label(unit)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from kdviz.plots.panels import points_per_unit, shorten, text_size
@@ -76,6 +78,7 @@ def write_labels(
     size = LABEL_SIZE if room[0] > _SMALL_PANEL else SMALL_LABEL_SIZE
     height = text_size("Ág", size)[1] + 2 * _PAD
     taken: list[Rectangle] = []
+    shown: list[tuple[Rectangle, str, str]] = []
     for index, (box, name, colour) in enumerate(zip(boxes, names, colours, strict=True)):
         x1, y1, x2, y2 = ((box - [left, top, left, top]) * unit).tolist()
         if x1 >= room[0] or y1 >= room[1] or x2 <= 0 or y2 <= 0:
@@ -89,19 +92,29 @@ def write_labels(
         if place is None or not label:
             continue
         taken.append(place)
-        axes.text(
+        shown.append((place, label, colour))
+    # One collection for all backgrounds: a box of its own doubles the time of a text.
+    plates: Any = [
+        [(left + x / unit, top + y / unit) for x, y in ((a, b), (c, b), (c, d), (a, d))]
+        for (a, b, c, d), _, _ in shown
+    ]
+    colours_shown = [colour for _, _, colour in shown]
+    axes.add_collection(
+        PolyCollection(plates, facecolors=colours_shown, linewidths=0, zorder=2.5), autolim=False
+    )
+    font = FontProperties(family=["DejaVu Sans"], size=size)
+    for place, label, colour in shown:
+        text = Text(
             left + (place[0] + _PAD) / unit,
             top + (place[1] + place[3]) / 2 / unit,
             label,
-            size=size,
             color=text_colour_on(colour),
-            va="center_baseline",
-            bbox={
-                "boxstyle": f"square,pad={_PAD / size}",
-                "facecolor": colour,
-                "edgecolor": "none",
-            },
+            verticalalignment="center_baseline",
+            fontproperties=font,
+            transform=axes.transData,
+            zorder=3,
         )
+        axes.add_artist(text).set_clip_path(None)
 
 
 def _free_place(

@@ -8,14 +8,14 @@ light, so that a figure reads the same in a dark notebook.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -132,9 +132,10 @@ def to_png(figure: Figure, compression: int = 6) -> bytes:
         figure: any matplotlib figure.
         compression: zlib level in [0, 9]; 1 is three times faster than 6 and a little larger.
     """
-    canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else None
+    canvas = figure.canvas
+    if not isinstance(canvas, FigureCanvasAgg):
+        canvas = FigureCanvasAgg(figure)
     with theme():
-        canvas = canvas or FigureCanvasAgg(figure)
         canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     file = io.BytesIO()
@@ -158,6 +159,27 @@ def in_role_order(names: Iterable[str]) -> list[str]:
     given = list(names)
     known = [role for role in ROLES if role in given]
     return known + [name for name in given if name not in known]
+
+
+def name_colours(names: Sequence[str]) -> dict[str, str]:
+    """Colours for the lines of one chart.
+
+    Roles keep theirs and their variants get it paler; other names take colours that no role has.
+    """
+    spare = iter([c for c in CLASS_COLOURS if c not in ROLE_COLOURS.values()] * len(names))
+    bases = {name: role_colour(name) for name in names}
+    colours: dict[str, str] = {}
+    for index, (name, base) in enumerate(bases.items()):
+        variants = list(bases.values())[:index].count(base)
+        stranger = base == INK and name != "ground truth"
+        colours[name] = next(spare) if stranger else paler(base, min(0.6, 0.3 * variants))
+    return colours
+
+
+def paler(colour: str, share: float) -> str:
+    """The colour mixed with this share of white, [0, 1]."""
+    red, green, blue = (c + (1 - c) * share for c in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def class_colour(label: int) -> str:
