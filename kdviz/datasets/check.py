@@ -55,7 +55,10 @@ def check_path(
     root = data_root(path)
     problems: list[Problem] = []
     files: dict[str, set[Path]] = {}
-    for name in data_splits(root) if split is None else [split]:
+    splits = data_splits(root) if split is None else [split]
+    if not splits:
+        problems.append(Problem("no-splits", f"{root}: found no list or folder of any split"))
+    for name in splits:
         found: list[Problem] = []
         record, images_dir = _raw_record(root, name, found)
         if record is not None:

@@ -175,10 +175,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         labels = {category.id: category.label for category in data.categories}
         # Flat tensors instead of dicts: forked workers do not copy them page by page.
         annotations = sorted(data.record["annotations"], key=lambda x: positions[x["image_id"]])
-        counts = torch.zeros(len(positions), dtype=torch.int64)
-        for annotation in annotations:
-            counts[positions[annotation["image_id"]]] += 1
-        self._ends = counts.cumsum(0)
+        rows = torch.tensor([positions[x["image_id"]] for x in annotations], dtype=torch.int64)
+        self._ends = torch.bincount(rows, minlength=len(entries)).cumsum(0)
         boxes = torch.tensor([x["bbox"] for x in annotations], dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         self._fields = {
