@@ -94,16 +94,16 @@ class SceneConfig:
         "star",
         "cross",
     )
-    objects: tuple[int, int] = (1, 5)
-    object_size: tuple[float, float] = (0.12, 0.45)
+    objects: tuple[int, int] = (1, 6)
+    object_size: tuple[float, float] = (0.11, 0.42)
     pair_probability: float = 0.3
     rotation: int = 12
     truncation_probability: float = 0.05
-    occlusion_probability: float = 0.2
+    occlusion_probability: float = 0.25
     occlusion: tuple[float, float] = (0.15, 0.4)
     max_occlusion: float = 0.8
-    blur_probability: float = 0.25
-    blur: tuple[float, float] = (0.7, 1.8)
+    blur_probability: float = 0.3
+    blur: tuple[float, float] = (0.7, 2.0)
     contrast: tuple[float, float] = (0.7, 1.0)
     lookalike_probability: float = 0.25
     distractors: tuple[int, int] = (0, 2)

@@ -27,13 +27,19 @@ def _ring(frame: Frame) -> Ints:
     return np.maximum(frame.ellipse(), -frame.ellipse(480))
 
 
+# Tips are blunt on purpose: sharp ones are thinner than a pixel, and the tight box would end before
+# the drawing does.
+
+
 def _triangle(frame: Frame) -> Ints:
-    return frame.convex([(0, -1000), (1000, 900), (-1000, 900)])
+    return frame.convex([(-80, -1000), (80, -1000), (1000, 900), (-1000, 900)])
 
 
 def _arrow(frame: Frame) -> Ints:
-    notch = frame.convex([(0, 250), (1350, 1300), (-1350, 1300)])
-    return np.maximum(frame.convex([(0, -1000), (1000, 1000), (-1000, 1000)]), -notch)
+    notch = frame.convex([(0, 280), (1350, 1420), (-1350, 1420)])
+    return np.maximum(
+        frame.convex([(-80, -1000), (80, -1000), (1000, 1000), (-1000, 1000)]), -notch
+    )
 
 
 def _star(frame: Frame) -> Ints:
@@ -43,8 +49,7 @@ def _star(frame: Frame) -> Ints:
     for line in lines[1:]:
         second = np.maximum(second, np.minimum(worst, line))
         worst = np.maximum(worst, line)
-    # A little fatter, with tips cut by their circle: sharp tips are thinner than a pixel, so that
-    # the tight box would end before the drawing does.
+    # A little fatter, with tips cut by their circle.
     return np.maximum(second - min(frame.a, frame.b) // 11, frame.ellipse())
 
 
