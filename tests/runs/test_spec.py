@@ -1,0 +1,79 @@
+import pytest
+
+from kdviz.runs.spec import load_spec, parse_spec
+
+
+@pytest.fixture
+def spec_file(tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        "name: one\ndata: {path: somewhere}\nstudent: {name: fcos-resnet18-c64}\n"
+        "teacher: {name: fcos-resnet50, weights: t.pth}\nmethods: [{name: fgfi}]\n"
+    )
+    return path
+
+
+def test_overrides_reach_into_mappings_and_lists(spec_file):
+    spec = load_spec(
+        spec_file,
+        [
+            "train.steps=30",
+            "train.warmup_steps=3",
+            "methods.0.options.psi=0.3",
+            "methods.0.weights.fgfi={value: 0.5, start: 2}",
+            "data.limit=5",
+        ],
+    )
+    assert spec.train.steps == 30
+    assert spec.methods[0].options == {"psi": 0.3}
+    assert spec.methods[0].schedule()["fgfi"].at(1, 30) == 0
+    assert spec.methods[0].schedule()["fgfi"].at(2, 30) == 0.5
+    assert spec.data.limit == 5
+
+
+def test_hash_follows_content_alone(spec_file, tmp_path):
+    spec = load_spec(spec_file)
+    written = tmp_path / "written.yaml"
+    written.write_text(spec.to_yaml())
+    assert load_spec(written).hash8 == spec.hash8
+    assert spec.folder_name == f"one-{spec.hash8}"
+    assert load_spec(spec_file, ["train.seed=1"]).hash8 != spec.hash8
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.stepz=3", r"train.stepz: unknown key; known are seed, steps, batch_size"),
+        ("train.steps=many", "train.steps: .*integer"),
+        ("train.steps", "reads key=value"),
+        ("methods.4.options.psi=1", "below 1, the length of the list"),
+        ("methods.0.name=fgfy", "no method 'fgfy'; there are .*fgfi"),
+        ("methods.0.weights.frs={value: 1}", r"has no term 'frs'; its terms are \['fgfi'\]"),
+        ("methods.0.weights.fgfi={valu: 1}", "take .*'value'"),
+        ("teacher=null", "fgfi needs a teacher"),
+        ("data={}", "needs either path .* or scenes"),
+        ("name=../up", "name: "),
+        ("studnt.name=x", "studnt: unknown key; known are name, data, student"),
+    ],
+)
+def test_refuses(spec_file, override, message):
+    with pytest.raises(ValueError, match=message):
+        load_spec(spec_file, [override])
+
+
+def test_file_problems(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no spec"):
+        load_spec(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(ValueError, match="must hold a mapping"):
+        load_spec(tmp_path / "list.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    with pytest.raises(ValueError, match=r"broken.yaml is not readable YAML"):
+        load_spec(tmp_path / "broken.yaml")
+
+
+def test_every_problem_is_named_at_once():
+    with pytest.raises(ValueError, match="spec is not a run:") as told:
+        parse_spec({"name": "x", "data": {"path": "p", "size": 3}, "train": {"lr": -1}})
+    lines = str(told.value).splitlines()
+    assert len(lines) == 4  # data.size, student missing, train.lr
