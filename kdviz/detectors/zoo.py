@@ -130,11 +130,12 @@ def _parse(name: str) -> _Name:
         raise ValueError(f"{name!r}: {family} has no feature pyramid whose width could be set")
     if multiplier is not None and (family != "ssdlite" or float(multiplier) <= 0):
         raise ValueError(f"{name!r}: only ssdlite-mobilenetv3 takes -w<multiplier>, above 0")
-    if family == "fcos" and width is not None and int(width) % 32:
-        below, above = max(32, int(width) // 32 * 32), (int(width) // 32 + 1) * 32
+    if family == "fcos" and width is not None and (int(width) % 32 or int(width) < 64):
+        below, above = max(64, int(width) // 32 * 32), max(64, (int(width) // 32 + 1) * 32)
         raise ValueError(
             f"{name!r}: the head of FCOS normalises in 32 groups, so its width must be a multiple "
-            f"of 32; take " + " or ".join(f"c{each}" for each in sorted({below, above}))
+            "of 32, and at least 64: one channel a group is nothing on a level of a single cell; "
+            "take " + " or ".join(f"c{each}" for each in sorted({below, above}))
         )
     return _Name(family, backbone, int(width or 256), float(multiplier or 1))
 

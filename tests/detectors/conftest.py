@@ -10,7 +10,7 @@ from kdviz.detectors import DetectorParts, build
 
 # Small enough for seconds on one core; thresholds of 0 leave detections to compare.
 SMALL = {
-    "fcos": ("fcos-shufflenetv2x0.5-c32", {"min_size": 64, "max_size": 96, "score_thresh": 0.0}),
+    "fcos": ("fcos-shufflenetv2x0.5-c64", {"min_size": 64, "max_size": 96, "score_thresh": 0.0}),
     "retinanet": (
         "retinanet-resnet18h-c16",
         {"min_size": 64, "max_size": 96, "score_thresh": 0.0},

@@ -42,7 +42,7 @@ def test_every_name_can_be_built():
         assert f"{family}-resnext101" in names
     backbones = [name.split("-", 1)[1] for name in names if name.startswith("fcos")]
     families = ["fcos", "retinanet", "fasterrcnn"] * 5
-    chosen = [f"{f}-{b}-c32" for f, b in zip(families, backbones, strict=False)]
+    chosen = [f"{f}-{b}-c64" for f, b in zip(families, backbones, strict=False)]
     with torch.device("meta"):
         for name in [*chosen, "ssd-vgg16", "ssdlite-mobilenetv3"]:
             parts = build(name, num_classes=4)
@@ -95,14 +95,14 @@ def test_width_is_that_of_pyramid_and_head():
 
 def test_sizes_and_options_reach_the_model():
     parts = build(
-        "fcos-shufflenetv2x0.5-c32", 3, min_size=(96, 128), max_size=256, score_thresh=0.05
+        "fcos-shufflenetv2x0.5-c64", 3, min_size=(96, 128), max_size=256, score_thresh=0.07
     )
     assert parts.input_format.min_size == (96, 128)
     assert parts.input_format.max_size == 256
     assert parts.input_format.mean == (0.485, 0.456, 0.406)
-    assert parts.model.score_thresh == 0.05
+    assert parts.model.score_thresh == 0.07
     with torch.device("meta"):
-        default = build("fcos-shufflenetv2x0.5-c32", 3).input_format
+        default = build("fcos-shufflenetv2x0.5-c64", 3).input_format
     assert (default.min_size, default.max_size, default.size_divisible) == ((800,), 1333, 32)
     assert default.fixed_size is None
 
@@ -114,8 +114,8 @@ def test_sizes_and_options_reach_the_model():
         ("FCOS-ResNet18", "did you mean 'fcos-resnet18'"),
         ("yolo", r"unknown detector 'yolo'; a name is <family>-<backbone>"),
         ("fcos-resnet18-c0", "unknown detector"),
-        ("fcos-resnet18-c48", "multiple of 32; take c32 or c64"),
-        ("fcos-resnet18-c8", "multiple of 32; take c32$"),
+        ("fcos-resnet18-c48", "take c64$"),
+        ("fcos-resnet18-c8", "take c64$"),
         ("ssd-resnet18", "ssd comes on vgg16 only; use 'ssd-vgg16'"),
         ("ssdlite-vgg16", "ssdlite comes on mobilenetv3 only"),
         ("ssd-vgg16-c64", "ssd has no feature pyramid"),
