@@ -357,6 +357,9 @@ def test_cache_renders_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         {"objects": (1.5, 3)},
         {"objects": (3,)},
         {"noise": "loud"},
+        {"blur": None},
+        {"size": None},
+        {"blur": (0.0, float("inf"))},
     ],
 )
 def test_wrong_values_name_their_field(wrong: dict[str, object]) -> None:

@@ -41,10 +41,10 @@ def _like(field: Field[Any], value: Any) -> Any:
     if not isinstance(default, tuple):
         default, value = (default,), (value,)
     kind = type(default[0])
-    entries = tuple(value)
-    whole = all(isinstance(entry, str) == (kind is str) for entry in entries)
+    entries = tuple(value) if isinstance(value, list | tuple) else ()
+    typed = all(isinstance(entry, str if kind is str else int | float) for entry in entries)
     ranged = kind is str or len(entries) == len(default)
-    if not whole or not ranged or any(kind(entry) != entry for entry in entries):
+    if not typed or not ranged or any(kind(entry) != entry for entry in entries):
         raise ValueError(f"{field.name} must be like {field.default}, got {value}")
     converted = tuple(kind(entry) for entry in entries)
     return converted if isinstance(field.default, tuple) else converted[0]
