@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,9 +61,23 @@ class Method(nn.Module):
 
     Attributes:
         weights: published weight and schedule of each loss term, data for the engine.
+        refresh_every: steps from one `refresh` to the next, the first at step 0; 0 for a method
+            that keeps nothing from one step to the next.
     """
 
     weights: Mapping[str, TermWeight]
+    refresh_every: int = 0
+
+    def refresh(self, passes: Iterable[tuple[Pass, Pass, Batch]]) -> None:
+        """Look at training images and renew what the method keeps between steps.
+
+        What it keeps are buffers, so that a resumed run has them back. Most methods keep nothing.
+
+        Args:
+            passes: the student's and the teacher's pass over each batch, prepared as for evaluation
+                and with targets, in the same order each time and in every process. They are read
+                one by one, and only as many as the method needs.
+        """
 
     def forward(self, student: Pass, teacher: Pass, batch: Batch) -> Distillation:
         """Losses and maps of this batch."""
