@@ -9,7 +9,7 @@ from kdviz.detectors import build, freeze
 
 CLASSES = 4  # three and the background
 NAMES = {
-    "fcos": ("fcos-shufflenetv2x0.5-c32", "fcos-resnet18h-c64"),
+    "fcos": ("fcos-shufflenetv2x0.5-c64", "fcos-resnet18h-c96"),
     "retinanet": ("retinanet-shufflenetv2x0.5-c32", "retinanet-resnet18h-c64"),
     "fasterrcnn": ("fasterrcnn-shufflenetv2x0.5-c32", "fasterrcnn-resnet18h-c64"),
     "ssdlite": ("ssdlite-mobilenetv3", "ssdlite-mobilenetv3"),
