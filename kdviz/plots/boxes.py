@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kdviz.plots.images import as_image, show_image
-from kdviz.plots.marks import outline, write_labels
+from kdviz.plots.labels import write_labels
+from kdviz.plots.marks import outline
 from kdviz.plots.matching import BoxSet, Matches, Names, above, box_set, match_boxes
 from kdviz.plots.panels import MARGIN, image_panels, one_panel, text_size
 from kdviz.plots.theme import INK, MISSED, class_colour, in_role_order, role_colour, theme

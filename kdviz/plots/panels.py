@@ -250,7 +250,9 @@ def one_panel(
     room = axes.get_window_extent().width / figure.dpi * 72
     axes.set_title(wrap(title, room, TITLE_SIZE, lines=2), size=TITLE_SIZE, loc="left")
     if caption:
-        axes.set_xlabel(wrap(caption, room, CAPTION_SIZE), size=CAPTION_SIZE, loc="left")
+        text = wrap(caption, room, CAPTION_SIZE)
+        axes.annotate(text, (0, 0), (0, -4), "axes fraction", "offset points", va="top",
+                      size=CAPTION_SIZE, annotation_clip=False)  # fmt: skip
     beside = axes.inset_axes((1.02, 0, 0.03, 1)) if bar else None
     return figure, axes, beside
 

@@ -1,1 +1,8 @@
 """Thin ipywidgets shells over the figures; each leaves a static picture."""
+
+from kdviz.widgets.controls import Control as Control
+from kdviz.widgets.controls import thumbnails as thumbnails
+from kdviz.widgets.explorers import explore_detections as explore_detections
+from kdviz.widgets.explorers import explore_maps as explore_maps
+from kdviz.widgets.interactive import InteractiveFigure as InteractiveFigure
+from kdviz.widgets.interactive import interactive_figure as interactive_figure
