@@ -77,6 +77,18 @@ class TermGuard:
                     "a mask that is always empty, or a teacher equal to the student, does this"
                 )
 
+    def check_gradient(self, step: int, norm: Tensor) -> None:
+        """Raise if the gradient is not finite though every loss is.
+
+        Raises:
+            FloatingPointError: names the step.
+        """
+        if not norm.isfinite():
+            raise FloatingPointError(
+                f"step {step}: every loss is finite but the norm of the gradient is {norm.item()}; "
+                "train with train.precision=32-true, or a lower train.lr"
+            )
+
 
 @torch.no_grad()
 def _culprits(

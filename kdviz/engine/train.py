@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,16 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from kdviz.detectors.parts import DetectorParts, Pass
+from kdviz.detectors.parts import DetectorParts, Pass, in_eval
 from kdviz.engine.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
 from kdviz.engine.config import TrainConfig, learning_rate
 from kdviz.engine.guards import TermGuard
 from kdviz.engine.history import History
 from kdviz.methods.base import Method, TermWeight
+from kdviz.structures import Batch, Target
+
+Images = Sequence[Tensor]
+Targets = Sequence[Target]
 
 LoaderFactory = Callable[[int], DataLoader]
 """Batches from a given step on, as ``(images, targets)``."""
@@ -58,7 +62,7 @@ class Trainee(nn.Module):
         self.methods = nn.ModuleList(methods)
         self.student, self.teacher = student, teacher
 
-    def forward(self, images: Sequence[Tensor], targets: Sequence[Any]) -> dict[str, Tensor]:
+    def forward(self, images: Images, targets: Targets) -> dict[str, Tensor]:
         """Unweighted losses of one batch: the detector's own, then those of each method."""
         batch = self.student.preprocess(images, targets)
         seen = Pass(self.student, batch)
@@ -71,6 +75,24 @@ class Trainee(nn.Module):
                         raise ValueError(f"two losses are called {key!r}; methods must differ")
                     losses[key] = loss
         return losses
+
+    @torch.no_grad()
+    def refresh(self, step: int, samples: Iterable[tuple[Images, Targets]]) -> None:
+        """Let each method whose turn it is renew what it keeps, from un-augmented images."""
+        for method in self.methods:
+            if method.refresh_every and step % method.refresh_every == 0:
+                with in_eval(self.model):
+                    method.refresh(self._passes(samples))
+
+    def _passes(
+        self, samples: Iterable[tuple[Images, Targets]]
+    ) -> Iterator[tuple[Pass, Pass, Batch]]:
+        assert self.teacher is not None  # there are methods
+        device = next(self.model.parameters()).device
+        for images, targets in samples:
+            moved = [{key: value.to(device) for key, value in x.items()} for x in targets]
+            batch = self.student.preprocess([image.to(device) for image in images], moved)
+            yield Pass(self.student, batch), Pass(self.teacher, batch), batch
 
 
 @dataclass(frozen=True)
@@ -91,6 +113,7 @@ class Outcome:
 def train(
     trainee: Trainee,
     loader: LoaderFactory,
+    samples: Iterable[tuple[Images, Targets]],
     config: TrainConfig,
     *,
     weights: Mapping[str, TermWeight],
@@ -103,6 +126,8 @@ def train(
     Args:
         trainee: student, teacher and methods; its student holds the final weights afterwards.
         loader: makes the batches from a step on.
+        samples: the training images without augmentation, in one order, for methods that look at
+            them now and then; can be gone through again and again.
         config: how to train.
         weights: of each distillation term; detection losses count 1.
         folder: where ``metrics.jsonl`` and ``last.ckpt`` live.
@@ -136,17 +161,27 @@ def train(
         for images, targets in batches:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, config)
+            trainee.refresh(step, samples)
             terms = wrapped(images, targets)
             factors = {key: _weight(key, weights, step, config.steps) for key in terms}
             loss = torch.stack([factors[key] * value for key, value in terms.items()]).sum()
             logging = step % config.log_every == 0 or step == config.steps - 1
-            if logging or fabric.device.type == "cpu":  # reading a loss makes a GPU wait
+            # Reading a loss makes a GPU wait, so there it is done when it is logged anyway.
+            looking = logging or fabric.device.type == "cpu"
+            if looking:
                 guard.check(step, terms, trainee, images, targets)
             wrapped_optimizer.zero_grad()
             fabric.backward(loss)
             norm = None
             if config.clip_norm is not None:
-                norm = fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=config.clip_norm)
+                norm = fabric.clip_gradients(
+                    wrapped,
+                    wrapped_optimizer,
+                    max_norm=config.clip_norm,
+                    error_if_nonfinite=False,  # float16 overflows now and then; its scaler skips
+                )
+                if looking and config.precision != "16-mixed":
+                    guard.check_gradient(step, norm)
             wrapped_optimizer.step()
             if averaged is not None:
                 averaged.update_parameters(trainee.model)

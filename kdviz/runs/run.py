@@ -18,7 +18,7 @@ from lightning.fabric import Fabric
 import kdviz
 from kdviz.datasets import open_data
 from kdviz.datasets.coco import DetectionData, DetectionDataset
-from kdviz.datasets.loader import train_loader
+from kdviz.datasets.loader import eval_loader, train_loader
 from kdviz.datasets.scenes import SceneConfig, cached_scenes
 from kdviz.datasets.transforms import train_preset
 from kdviz.detectors import DetectorParts, build, freeze
@@ -198,9 +198,11 @@ def _train(
             pin_memory=fabric.device.type == "cuda",
         )
 
+    still = DetectionDataset(training, train_preset("none"))
     return train(
         Trainee(student, teacher, methods),
         loader,
+        eval_loader(still, config.batch_size, config.workers),
         config,
         weights=weights,
         folder=folder,
