@@ -18,7 +18,8 @@ from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
 from kdviz.methods.fgfi import fgfi_loss, levels_by_scale, scaled_box_mask
-from kdviz.methods.logits import check_same_slots, class_logits, softmax_divergence
+from kdviz.methods.logits import class_logits, softmax_divergence
+from kdviz.methods.slots import check_same_slots
 from kdviz.structures import Batch, Pyramid
 
 # --- where ----------------------------------------------------------------------------------------

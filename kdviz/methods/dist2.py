@@ -34,7 +34,7 @@ from kdviz.detectors.parts import DetectorParts, Pass, name_maps
 from kdviz.methods.adapters import ConvAdapter, LevelPair, in_full_precision, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
 from kdviz.methods.crosskd import align_scale
-from kdviz.methods.logits import best_of_cells, slot_scores
+from kdviz.methods.slots import best_of_cells, slot_scores
 from kdviz.structures import Batch, HeadOutput, LevelInfo, Pyramid
 
 Strategy = Literal["b2b", "b2n", "n2n", "n2b"]

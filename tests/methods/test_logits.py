@@ -8,14 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from kdviz.detectors import Pass
-from kdviz.methods.logits import (
-    LogitKD,
-    best_of_cells,
-    sigmoid_divergence,
-    slot_scores,
-    softmax_divergence,
-)
-from kdviz.structures import HeadOutput, Level, Pyramid
+from kdviz.methods.logits import LogitKD, sigmoid_divergence, softmax_divergence
 
 
 @pytest.fixture(scope="module")
@@ -82,26 +75,6 @@ class TestBoth:
     def test_shapes(self, divergence):
         with pytest.raises(ValueError, match="must have the same shape"):
             divergence(student=torch.zeros(2, 3), teacher=torch.zeros(2, 4))
-
-
-class TestSlots:
-    logits = torch.tensor([[[2.0, 0.0], [0.0, 1.0], [-1.0, 3.0], [0.0, 0.0]]])
-
-    def output(self, score, background):
-        boxes = torch.zeros(1, 4, 4)
-        return HeadOutput(self.logits, boxes, (4,), score=score, background=background)
-
-    def test_scores(self):
-        assert_close(slot_scores(self.output("sigmoid", None)), self.logits.sigmoid())
-        scores = slot_scores(self.output("softmax", 0))
-        assert scores.shape == (1, 4, 1)
-        assert_close(scores[0, :, 0], (self.logits[0, :, 1] - self.logits[0, :, 0]).sigmoid())
-
-    def test_best_of_two_slots_in_each_cell(self):
-        features = Pyramid((Level("p3", 8, torch.zeros(1, 5, 1, 2)),))
-        values = torch.tensor([[1.0, 4.0, 3.0, 2.0]])
-        best = best_of_cells(values, self.output("sigmoid", None), features)
-        assert best.maps[0].tolist() == [[[[4.0, 3.0]]]]
 
 
 class TestMethod:
