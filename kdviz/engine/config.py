@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kdviz.datasets.transforms import Preset
+
 
 class TrainConfig(BaseModel):
     """Everything the training loop needs to know beside models, methods and data."""
@@ -19,8 +21,8 @@ class TrainConfig(BaseModel):
     """Optimiser steps."""
     batch_size: int = Field(default=16, ge=1)
     """Images a step on each device."""
-    augmentation: str = "flip"
-    """Name of a preset in `kdviz.datasets.transforms`."""
+    augmentation: Preset = "flip"
+    """A preset of `kdviz.datasets.transforms`."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(default=1e-3, gt=0)

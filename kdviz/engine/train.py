@@ -59,7 +59,8 @@ class Trainee(nn.Module):
         if methods and teacher is None:
             raise ValueError("distillation methods need a teacher; name one, or drop the methods")
         self.model = student.model
-        self.methods = nn.ModuleList(methods)
+        self.adapters = nn.ModuleList(methods)
+        self.methods = tuple(methods)
         self.student, self.teacher = student, teacher
 
     def forward(self, images: Images, targets: Targets) -> dict[str, Tensor]:
@@ -180,8 +181,8 @@ def train(
                     max_norm=config.clip_norm,
                     error_if_nonfinite=False,  # float16 overflows now and then; its scaler skips
                 )
-                if looking and config.precision != "16-mixed":
-                    guard.check_gradient(step, norm)
+            if norm is not None and looking and config.precision != "16-mixed":
+                guard.check_gradient(step, norm)
             wrapped_optimizer.step()
             if averaged is not None:
                 averaged.update_parameters(trainee.model)
@@ -271,7 +272,7 @@ def _state(
     fabric: Fabric,
     spec_hash: str,
 ) -> dict[str, Any]:
-    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    scaler = _scaler(fabric)
     return {
         "spec_hash": spec_hash,
         "step": step,
@@ -295,9 +296,14 @@ def _restore(
     if averaged is not None:
         averaged.load_state_dict(state["average"])
     if state["scaler"] is not None:
-        fabric.strategy.precision.scaler.load_state_dict(state["scaler"])
+        _scaler(fabric).load_state_dict(state["scaler"])
     set_rng_state(state["rng"], fabric.global_rank)
     return int(state["step"])
+
+
+def _scaler(fabric: Fabric) -> Any:
+    """The gradient scaler of float16; None in other precisions."""
+    return getattr(fabric.strategy.precision, "scaler", None)
 
 
 def _record(
@@ -349,15 +355,16 @@ def _deterministic_cpu(fabric: Fabric) -> Iterator[None]:
     """Add gradients of indexed reads in one order on the CPU; threads would race otherwise."""
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    switches: Any = torch.utils.deterministic
+    fill = switches.fill_uninitialized_memory
     if fabric.device.type == "cpu":
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        switches.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        switches.fill_uninitialized_memory = fill
 
 
 def _history(folder: Path, step: int, fabric: Fabric) -> History:

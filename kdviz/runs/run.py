@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 import shutil
 import subprocess
@@ -140,9 +141,8 @@ def _trust(
     sample = validation.first(min(spec.sample, len(validation.record["images"])))
     metrics, _ = evaluate(teacher, sample, fabric=fabric)
     told |= {"sample_ap": metrics.stats["AP"], "sample_images": metrics.images}
-    loaded = teacher.loaded_tensors
     print(
-        f"teacher {spec.name}: {loaded[0]} of {loaded[1]} tensors loaded, "
+        f"teacher {spec.name}: {_loaded(teacher, spec.weights)}, "
         f"AP {metrics.stats['AP']:.3f} on {metrics.images} validation images"
     )
     if metrics.stats["AP"] < spec.min_ap:
@@ -160,11 +160,14 @@ def _methods(
     methods: list[Method] = []
     weights: dict[str, TermWeight] = {}
     for entry in spec.methods:
+        kind = method_named(entry.name)
         try:
-            methods.append(method_named(entry.name)(student, teacher, **entry.options))
+            inspect.signature(kind).bind(student, teacher, **entry.options)
         except TypeError as error:
-            raise ValueError(f"methods.{entry.name}.options: {error}") from error
-        for term, weight in entry.schedule().items():
+            raise ValueError(f"methods.{entry.name}.options: {error}") from None
+        method = kind(student, teacher, **entry.options)
+        methods.append(method)
+        for term, weight in entry.schedule(method.weights).items():
             if term in weights:
                 raise ValueError(f"two methods have a term {term!r}; name each method once")
             weights[term] = weight
@@ -289,6 +292,12 @@ def _commit() -> str | None:
     return told.stdout.strip()
 
 
+def _loaded(parts: DetectorParts, weights: str | None) -> str:
+    if weights is None or parts.loaded_tensors is None:
+        return "random initial weights"
+    return f"{parts.loaded_tensors[0]} of {parts.loaded_tensors[1]} tensors from {weights}"
+
+
 def _told(
     spec: RunSpec,
     student: DetectorParts,
@@ -297,14 +306,10 @@ def _told(
     validation: DetectionData,
 ) -> str:
     """What is about to happen, in four lines."""
-    loaded = student.loaded_tensors
-    start = (
-        f"{loaded[0]} of {loaded[1]} tensors from {spec.student.weights}" if loaded else "random"
-    )
     images = [len(data.record["images"]) for data in (training, validation)]
     methods = ", ".join(method.name for method in spec.methods) or "none, ground truth alone"
     return (
-        f"student {spec.student.name}: initial weights {start}\n"
+        f"student {spec.student.name}: {_loaded(student, spec.student.weights)}\n"
         f"methods: {methods}\n"
         f"data: {images[0]} training and {images[1]} validation images, "
         f"{len(training.categories)} classes\n"

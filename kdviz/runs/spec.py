@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kdviz.engine.config import TrainConfig
 from kdviz.methods import TermWeight, method_named
@@ -75,6 +76,19 @@ class TeacherSpec(ModelSpec):
     """Images of that sample."""
 
 
+class WeightSpec(_Record):
+    """Changes to the published schedule of one term; see `kdviz.methods.TermWeight`."""
+
+    value: float | None = Field(default=None, ge=0)
+    """Weight in full force."""
+    start: int | None = Field(default=None, ge=0)
+    """Steps at the beginning without the term."""
+    ramp: int | None = Field(default=None, ge=0)
+    """Steps over which it then rises."""
+    decay: Literal["none", "linear"] | None = None
+    """Whether it falls to zero over the run."""
+
+
 class MethodSpec(_Record):
     """A distillation method, its options and the schedule of its terms."""
 
@@ -82,33 +96,29 @@ class MethodSpec(_Record):
     """As in `kdviz.methods`: ``fgfi``."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the method (``psi: 0.5``)."""
-    weights: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    weights: dict[str, WeightSpec] = Field(default_factory=dict)
     """Per term what differs from the published schedule: ``fgfi: {value: 0.05, start: 100}``."""
 
-    def schedule(self) -> dict[str, TermWeight]:
+    def schedule(self, published: Mapping[str, TermWeight]) -> dict[str, TermWeight]:
         """Schedule of each term: the published one, with this spec's changes.
 
         Raises:
             ValueError: an unknown term or field; lists those there are.
         """
-        published = dict(method_named(self.name).weights)
+        schedule = dict(published)
         for term, changes in self.weights.items():
-            if term not in published:
+            if term not in schedule:
                 raise ValueError(
-                    f"method {self.name!r} has no term {term!r}; its terms are {sorted(published)}"
+                    f"method {self.name!r} has no term {term!r}; its terms are {sorted(schedule)}"
                 )
-            merged = {**vars(published[term]), **changes}
-            try:
-                published[term] = TermWeight(**merged)
-            except TypeError as error:
-                fields = sorted(vars(published[term]))
-                raise ValueError(f"weights of term {term!r} take {fields}: {error}") from error
-        return published
+            schedule[term] = replace(schedule[term], **changes.model_dump(exclude_unset=True))
+        return schedule
 
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        self.schedule()
-        return self
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        method_named(name)
+        return name
 
 
 class RunSpec(_Record):
@@ -195,6 +205,7 @@ _KNOWN: dict[str, type[BaseModel]] = {
     "student": ModelSpec,
     "teacher": TeacherSpec,
     "methods": MethodSpec,
+    "methods.weights": WeightSpec,
     "train": TrainConfig,
 }
 
@@ -203,6 +214,8 @@ def _words(problem: Any) -> str:
     if problem["type"] != "extra_forbidden":
         return str(problem["msg"]).removeprefix("Value error, ")
     where = ".".join(part for part in problem["loc"][:-1] if isinstance(part, str))
+    if where.startswith("methods.weights."):
+        where = "methods.weights"
     known = ", ".join(_KNOWN[where].model_fields) if where in _KNOWN else ""
     return f"unknown key; known are {known}" if known else "unknown key"
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from pydantic import ValidationError
 
@@ -13,7 +15,7 @@ class TestLearningRate:
         assert rates[5] == 0.25
         assert rates[10] == max(rates) == 0.5
         assert rates[55] == pytest.approx(0.25)
-        assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+        assert all(a > b for a, b in pairwise(rates[10:]))
         assert rates[-1] > 0
 
     def test_steps(self):

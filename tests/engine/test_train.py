@@ -90,7 +90,7 @@ def test_only_student_and_adapters_are_in_the_state():
     student, teacher = detector(), freeze(detector("fcos-mobilenetv2-c64"))
     trainee = Trainee(student, teacher, [FGFI(student, teacher)])
     keys = trainee.state_dict().keys()
-    assert {key.split(".")[0] for key in keys} == {"model", "methods"}
+    assert {key.split(".")[0] for key in keys} == {"model", "adapters"}
     assert sum(key.startswith("model.") for key in keys) == len(student.model.state_dict())
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from kdviz.methods import FGFI
 from kdviz.runs.spec import load_spec, parse_spec
 
 
@@ -26,9 +27,15 @@ def test_overrides_reach_into_mappings_and_lists(spec_file):
     )
     assert spec.train.steps == 30
     assert spec.methods[0].options == {"psi": 0.3}
-    assert spec.methods[0].schedule()["fgfi"].at(1, 30) == 0
-    assert spec.methods[0].schedule()["fgfi"].at(2, 30) == 0.5
+    weight = spec.methods[0].schedule(FGFI.weights)["fgfi"]
+    assert (weight.at(1, 30), weight.at(2, 30)) == (0, 0.5)
     assert spec.data.limit == 5
+
+
+def test_terms_that_a_method_does_not_have(spec_file):
+    spec = load_spec(spec_file, ["methods.0.weights.frs={value: 1}"])
+    with pytest.raises(ValueError, match=r"'fgfi' has no term 'frs'; its terms are \['fgfi'\]"):
+        spec.methods[0].schedule(FGFI.weights)
 
 
 def test_hash_follows_content_alone(spec_file, tmp_path):
@@ -48,8 +55,7 @@ def test_hash_follows_content_alone(spec_file, tmp_path):
         ("train.steps", "reads key=value"),
         ("methods.4.options.psi=1", "below 1, the length of the list"),
         ("methods.0.name=fgfy", "no method 'fgfy'; there are .*fgfi"),
-        ("methods.0.weights.frs={value: 1}", r"has no term 'frs'; its terms are \['fgfi'\]"),
-        ("methods.0.weights.fgfi={valu: 1}", "take .*'value'"),
+        ("methods.0.weights.fgfi={valu: 1}", "unknown key; known are value, start, ramp, decay"),
         ("teacher=null", "fgfi needs a teacher"),
         ("data={}", "needs either path .* or scenes"),
         ("name=../up", "name: "),
