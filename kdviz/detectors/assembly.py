@@ -34,7 +34,9 @@ class TorchvisionParts(DetectorParts):
     under the names of P-levels.
 
     Names and strides are measured once, at construction, on a blank image of 256 x 256 pixels:
-    a scene of 64 pixels gives P6 and P7 one cell each, and could not tell them apart.
+    a scene of 64 pixels gives P6 and P7 one cell each, and could not tell them apart. On such
+    scenes torchvision lays its anchors at steps of image size // map size, 64 // 1 for P7; they
+    are left as they are, since training and detection agree on them.
     """
 
     model: Any
