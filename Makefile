@@ -31,7 +31,7 @@ notebooks: $(READY)  ## execute the notebooks and store their outputs in them
 	$(BIN)/python -m kdviz.runs.store
 
 bench: $(READY)  ## measure speed, write runs/bench
-	$(BIN)/kdviz bench
+	$(BIN)/python -m kdviz.runs.bench
 
 zoo: $(READY)  ## train the embedded checkpoints anew, about an hour on 2 cores
 	$(BIN)/python -m kdviz.runs.zoo

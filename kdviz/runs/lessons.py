@@ -1,0 +1,97 @@
+"""What a notebook opens: some images with their boxes, and detectors to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kdviz.datasets import DetectionData, DetectionDataset, drop_crowd, open_data
+from kdviz.datasets.scenes import SceneConfig, cached_scenes
+from kdviz.detectors import DetectorParts, freeze
+from kdviz.detectors.parts import in_eval
+from kdviz.runs import embedded
+from kdviz.runs.checkpoints import load_detector
+from kdviz.structures import Batch, Detection, Target
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A few images of a data set, ready to be looked at.
+
+    Attributes:
+        data: the images' records, for evaluation.
+        images: each (3, h, w) in [0, 1].
+        targets: ground truth of each image, crowds left out, boxes in its pixels.
+        names: class names, first that of label 1.
+    """
+
+    data: DetectionData
+    images: list[Tensor]
+    targets: list[Target]
+    names: list[str]
+
+
+def open_lesson(path: str | None = None, split: str = "val", count: int = 24) -> Lesson:
+    """The first images of a data set; of the embedded scenes without a path.
+
+    Args:
+        path: COCO, VOC or YOLO folder, or None.
+        split: of the folder.
+        count: images, at least 1.
+
+    Raises:
+        FileNotFoundError: there is no such folder or split.
+        ValueError: the data set cannot be read.
+    """
+    if path is None:
+        # A scene depends on seed, split and index alone: these are the first of the 500 scenes that
+        # the embedded checkpoints were scored on.
+        path = str(cached_scenes(embedded.FOLDER / "cache", SceneConfig(), 0, count, seed=0))
+        split = "val"
+    data = open_data(Path(path), split, limit=count)
+    samples = [DetectionDataset(data)[index] for index in range(len(data.record["images"]))]
+    return Lesson(
+        data,
+        [image for image, _ in samples],
+        [drop_crowd(target) for _, target in samples],
+        [category.name for category in data.categories],
+    )
+
+
+def open_detector(name: str) -> tuple[DetectorParts, list[str]]:
+    """A frozen detector by its embedded name or its file, and its class names in label order.
+
+    Args:
+        name: ``teacher``, ``student``, ... as in ``data/checkpoints.yaml``, or a path such as
+            ``runs/<run>/student.safetensors``.
+
+    Raises:
+        ValueError: neither an embedded detector nor a file that kdviz wrote.
+        FileNotFoundError: there is no such file.
+    """
+    parts, names = load_detector(name) if Path(name).suffix else embedded.load(name)
+    return freeze(parts), names
+
+
+@torch.no_grad()
+def batch_of(parts: DetectorParts, lesson: Lesson, indices: Sequence[int]) -> Batch:
+    """Some images of a lesson as this detector takes them, boxes in network pixels."""
+    with in_eval(parts.model):
+        return parts.preprocess(
+            [lesson.images[i] for i in indices], [lesson.targets[i] for i in indices]
+        )
+
+
+@torch.no_grad()
+def detections_of(parts: DetectorParts, lesson: Lesson, batch_size: int = 16) -> list[Detection]:
+    """What a detector finds on each image of a lesson, low scores kept."""
+    found: list[Detection] = []
+    with in_eval(parts.model):
+        for start in range(0, len(lesson.images), batch_size):
+            batch = parts.preprocess(lesson.images[start : start + batch_size])
+            found += parts.detections(parts.head(parts.features(batch), batch), batch)
+    return found

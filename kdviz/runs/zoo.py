@@ -1,0 +1,76 @@
+"""Train the embedded checkpoints and put them into ``data/``: ``make zoo``.
+
+Runs that are finished are not repeated; each is exported in half precision, and the AP in
+``checkpoints.yaml`` is that of the exported file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from kdviz.engine.evaluate import evaluate
+from kdviz.files import write_atomically
+from kdviz.runs.checkpoints import load_detector, save_student, sha256
+from kdviz.runs.embedded import FOLDER
+from kdviz.runs.run import open_splits, run
+from kdviz.runs.spec import RunSpec, load_spec
+
+RECIPES = FOLDER.parent / "notebooks" / "recipes" / "scenes"
+ORDER = ("teacher", "student", "fitnets", "fgfi")
+"""The teacher comes first: the exported file of it is what the students learn from."""
+
+
+def embed(folder: Path, spec: RunSpec, recipe: Path, target: Path) -> dict[str, Any]:
+    """Export the student of a finished run in half precision.
+
+    Args:
+        folder: of the run.
+        spec: of the run.
+        recipe: file the spec came from.
+        target: ``.safetensors`` file to write.
+
+    Returns:
+        The entry of ``checkpoints.yaml``.
+    """
+    parts, classes = load_detector(folder / "student.safetensors")
+    result = json.loads((folder / "result.json").read_text())
+    ap = result["metrics"]["AP"]
+    save_student(target, spec, parts, classes, ap, dtype=torch.float16)
+    exported, _ = load_detector(target)
+    metrics, _ = evaluate(exported, open_splits(spec.data)[1])
+    return {
+        "file": target.name,
+        "sha256": sha256(target),
+        "model": spec.student.name,
+        "ap": round(metrics.stats["AP"], 4),
+        "ap_before_rounding": round(ap, 4),
+        "methods": result["methods"],
+        "command": f"kdviz run {recipe.relative_to(FOLDER.parent)}",
+        "seed": spec.train.seed,
+        "seconds": round(result["speed"]["seconds"]),
+        "environment": result["environment"],
+    }
+
+
+def main() -> None:
+    """Run every recipe, export its student, and write the manifest."""
+    manifest: dict[str, Any] = {}
+    for name in ORDER:
+        recipe = RECIPES / f"{name}.yaml"
+        spec = load_spec(recipe)
+        manifest[name] = embed(run(spec), spec, recipe, FOLDER / f"{spec.name}.safetensors")
+        write_atomically(
+            FOLDER / "checkpoints.yaml",
+            "# Made by `make zoo`; see kdviz/runs/zoo.py.\n"
+            + yaml.safe_dump(manifest, sort_keys=False),
+        )
+        print(f"{name}: AP {manifest[name]['ap']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
