@@ -6,6 +6,7 @@ network image; boxes and cells share these pixels, so both can be read together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from kdviz.plots.images import (
@@ -28,7 +30,7 @@ from kdviz.plots.images import (
     stride_of,
 )
 from kdviz.plots.marks import outline
-from kdviz.plots.panels import image_panels, one_panel
+from kdviz.plots.panels import image_panels, one_panel, shorten
 from kdviz.plots.theme import DIVERGING, INK, SEQUENTIAL, in_role_order, role_colour, theme
 from kdviz.structures import Level, Pyramid
 
@@ -258,8 +260,15 @@ def _draw(
 
 
 def draw_bar(figure: Figure, axes: Axes, scale: Scale, unit: str, opacity: float = OPACITY) -> None:
-    """The bar of a scale, with the opacity its maps are drawn in."""
+    """The bar of a scale, with the opacity its maps are drawn in; numbers stay short."""
     mappable = ScalarMappable(norm=scale.norm, cmap=scale.colours)
     bar = figure.colorbar(mappable, cax=axes, alpha=opacity)
-    bar.set_label(unit)
     bar.outline.set_visible(False)
+    reach = max(abs(scale.norm.vmin or 0.0), abs(scale.norm.vmax or 0.0))
+    power = math.floor(math.log10(reach)) if reach and not 0.05 <= reach < 1000 else 0
+    if power:
+        unit = f"{unit} (1e{power})".strip()
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:g}"))
+    tall = axes.get_window_extent().height / figure.dpi * 72
+    bar.set_label(shorten(unit, tall, 9))

@@ -53,7 +53,7 @@ def compare_ap(
     if not order or any(len(results[name]) == 0 for name in order):
         raise ValueError("compare_ap needs at least one name, and a value for each name")
     colours = name_colours(order)
-    left = min(2.8, max(text_size(name, 9)[0] for name in order) / 72 + 0.15)
+    left = min(2.8, 0.33 * width, max(text_size(name, 9)[0] for name in order) / 72 + 0.15)
     figure, (axes,) = chart_panels(
         [""], height=0.34 * len(order) + 0.1, left=left, right=1.95, caption=caption, width=width
     )

@@ -178,6 +178,8 @@ def name_colours(names: Sequence[str]) -> dict[str, str]:
 
 def paler(colour: str, share: float) -> str:
     """The colour mixed with this share of white, [0, 1]."""
+    if share == 0:
+        return colour
     red, green, blue = (c + (1 - c) * share for c in to_rgb(colour))
     return to_hex((red, green, blue))
 

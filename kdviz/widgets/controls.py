@@ -127,7 +127,8 @@ def thumbnails(
 
     chosen.observe(mark, "value")
     mark()
-    row = widgets.HBox(cells, layout={"overflow": "auto hidden", "max_width": "100%"})
+    whole_row = {"overflow": "auto hidden", "max_width": "100%", "flex": "1 0 100%"}
+    row = widgets.HBox(cells, layout=whole_row)
     return Control(row, chosen)
 
 
