@@ -65,11 +65,12 @@ def richness(
         ValueError: ``logits`` does not have four axes, or K does not divide its channels.
     """
     check_shape("logits", logits, ("N", "A*K", "H", "W"))
-    probability = _probabilities(logits.detach(), score, classes)
-    if score == "softmax":
-        kept = [k for k in range(probability.shape[2]) if k != background]
-        probability = probability[:, :, kept].flatten(1, 2)
-    return probability.amax(dim=1, keepdim=True)
+    logits = logits.detach()
+    if score == "sigmoid":
+        return in_full_precision(logits.amax(dim=1, keepdim=True)).sigmoid()
+    probability = _probabilities(logits, score, classes)
+    kept = [k for k in range(probability.shape[2]) if k != background]
+    return probability[:, :, kept].flatten(1, 2).amax(dim=1, keepdim=True)
 
 
 def _probabilities(logits: Tensor, score: Score, classes: int | None) -> Tensor:

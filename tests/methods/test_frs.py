@@ -3,6 +3,7 @@
 ``reference/frs.npz`` holds inputs and outputs of the loss loop of the single-stage release.
 """
 
+from functools import cache
 from itertools import pairwise
 from math import log
 from pathlib import Path
@@ -15,19 +16,6 @@ from torch.testing import assert_close
 from kdviz.detectors import Pass, build, freeze
 from kdviz.methods.frs import FRS, frs_class_loss, frs_feature_loss, richness
 
-STUDENTS = {
-    "fcos": "fcos-shufflenetv2x0.5-c32",
-    "retinanet": "retinanet-shufflenetv2x0.5-c16",
-    "fasterrcnn": "fasterrcnn-resnet18h-c16",
-    "ssdlite": "ssdlite-mobilenetv3-w0.35",
-}
-TEACHERS = {
-    "fcos": "fcos-resnet18h-c64",
-    "retinanet": "retinanet-resnet18h-c32",
-    "fasterrcnn": "fasterrcnn-resnet18-c32",
-    "ssdlite": "ssdlite-mobilenetv3-w0.5",
-}
-
 
 @pytest.fixture(scope="module")
 def reference():
@@ -35,31 +23,22 @@ def reference():
         return {name: torch.tensor(values) for name, values in arrays.items()}
 
 
+@cache
+def small_ssd(width):
+    torch.manual_seed(0)
+    return build(f"ssdlite-mobilenetv3-w{width}", num_classes=4)
+
+
+@pytest.fixture
+def detectors(pair):
+    """The pairs of all methods; SSDlite in two small widths, which have different channels."""
+    ssd = small_ssd(0.25), freeze(small_ssd(0.35))
+    ssd[0].model.zero_grad()
+    return lambda family: ssd if family == "ssdlite" else pair(family)
+
+
 def levels(reference, name):
     return [reference[f"{name}{level}"] for level in range(3)]
-
-
-def small(name, seed=0):
-    torch.manual_seed(seed)
-    sizes = {} if name.startswith("ssd") else {"min_size": 128, "max_size": 128}
-    return build(name, num_classes=4, **sizes)
-
-
-def pair(family):
-    return small(STUDENTS[family]), freeze(small(TEACHERS[family], seed=1))
-
-
-def scene(parts, boxes=2):
-    generator = torch.Generator().manual_seed(5)
-    images = [torch.rand(3, 128, 100, generator=generator) for _ in range(2)]
-    corners = torch.tensor([[8.0, 8.0, 60.0, 90.0], [50.0, 20.0, 96.0, 70.0]])[:boxes]
-    full = {"boxes": corners, "labels": torch.tensor([1, 3])[:boxes], "image_id": torch.tensor(0)}
-    empty = {
-        "boxes": torch.zeros(0, 4),
-        "labels": torch.zeros(0, dtype=torch.int64),
-        "image_id": torch.tensor(1),
-    }
-    return parts.preprocess(images, [full, empty])
 
 
 class TestAgainstTheRelease:
@@ -133,7 +112,7 @@ class TestByHand:
         last = richness(logits, "softmax", classes=3, background=2).squeeze()
         assert_close(last, anchors.softmax(dim=-1)[..., :2].max())
 
-    def test_warm_up(self):
+    def test_warm_up(self, pair):
         weights = FRS(*pair("retinanet")).weights
         assert weights["frs_feature"].at(0, 1000) == 0
         assert_close(weights["frs_feature"].at(100, 1000), 0.2 * 0.005)
@@ -244,25 +223,25 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"5 channels, which 3 classes do not divide"):
             richness(torch.zeros(1, 5, 2, 2), "softmax", classes=3)
 
-    def test_heads_that_cannot_be_compared(self):
-        student, teacher = small(STUDENTS["fcos"]), freeze(small(TEACHERS["retinanet"]))
+    def test_heads_that_cannot_be_compared(self, pair, batch_for):
+        student, teacher = pair("fcos", "retinanet")
         with pytest.raises(ValueError, match=r"x \[1, 1, 1, 1, 1\] anchors .* x \[9, 9, 9, 9, 9\]"):
             FRS(student, teacher)
         method = FRS(student, teacher, class_loss=False)
         assert list(method.weights) == ["frs_feature"]
-        batch = scene(student)
+        batch = batch_for(student)
         losses = method(Pass(student, batch), Pass(teacher, batch), batch).losses
         assert list(losses) == [f"frs_feature/p{level}" for level in range(3, 8)]
 
-    def test_no_shared_level(self):
-        coarse = pair("fcos")[0]
-        coarse.levels = tuple(x for x in coarse.levels if x.stride > 16)
-        fine = pair("fcos")[1]
-        fine.levels = tuple(x for x in fine.levels if x.stride <= 16)
+    def test_no_shared_level(self, pair, monkeypatch):
+        student, teacher = pair("fcos")
+        coarse, fine = student.levels[2:], teacher.levels[:2]
+        monkeypatch.setattr(student, "levels", coarse)
+        monkeypatch.setattr(teacher, "levels", fine)
         with pytest.raises(ValueError, match=r"\[32, 64, 128\] and teacher strides \[8, 16\]"):
-            FRS(coarse, fine)
+            FRS(student, teacher)
 
-    def test_centerness_needs_fcos(self):
+    def test_centerness_needs_fcos(self, pair):
         with pytest.raises(ValueError, match="needs an FCOS teacher, but this one is RetinaNet"):
             FRS(*pair("retinanet"), centerness=True)
 
@@ -277,13 +256,13 @@ class TestInDetectors:
             ("ssdlite", (0.005, 0.02)),
         ],
     )
-    def test_contract(self, family, published):
-        student, teacher = pair(family)
+    def test_contract(self, detectors, batch_for, family, published):
+        student, teacher = detectors(family)
         method = FRS(student, teacher)
         found = method.weights["frs_feature"].value, method.weights["frs_class"].value
         assert found == published
         before = {name: values.clone() for name, values in teacher.model.state_dict().items()}
-        batch = scene(student)
+        batch = batch_for(student)
         seen = Pass(student, batch)
         result = method(seen, Pass(teacher, batch), batch)
 
@@ -308,46 +287,46 @@ class TestInDetectors:
         after = teacher.model.state_dict()
         assert all(torch.equal(values, after[name]) for name, values in before.items())
 
-    def test_a_two_stage_teacher_draws_no_random_number(self):
+    def test_a_two_stage_teacher_draws_no_random_number(self, pair, batch_for):
         student, teacher = pair("fasterrcnn")
         method = FRS(student, teacher)
-        batch = scene(student)
+        batch = batch_for(student)
         seen = Pass(student, batch)
         _ = seen.output
         state = torch.random.get_rng_state()
         method(seen, Pass(teacher, batch), batch)
         assert torch.equal(state, torch.random.get_rng_state())
 
-    def test_two_stage_richness_is_objectness(self):
+    def test_two_stage_richness_is_objectness(self, pair, batch_for):
         student, teacher = pair("fasterrcnn")
-        batch = scene(student)
+        batch = batch_for(student)
         taught = Pass(teacher, batch)
         weights = FRS(student, teacher).where(taught)
         objectness, _ = teacher.model.rpn.head(taught.features.maps)
         for level, logits in zip(weights.maps, objectness, strict=True):
             assert_close(level, logits.sigmoid().amax(dim=1, keepdim=True))
 
-    def test_equal_features_cost_nothing(self):
-        student = small(STUDENTS["retinanet"])
+    def test_equal_features_cost_nothing(self, pair, batch_for):
+        student, _ = pair("retinanet")
         method = FRS(student, student)
         for conv in method.adapter.convs.values():
             torch.nn.init.dirac_(conv.weight)
             torch.nn.init.zeros_(conv.bias)
-        batch = scene(student)
+        batch = batch_for(student)
         losses = method(Pass(student, batch), Pass(student, batch), batch).losses
         for name, loss in losses.items():
             if name.startswith("frs_feature"):
                 assert loss < 1e-10
 
-    def test_no_boxes(self):
+    def test_no_boxes(self, pair, batch_for):
         student, teacher = pair("fcos")
-        batch = scene(student, boxes=0)
+        batch = batch_for(student, boxes=0)
         losses = FRS(student, teacher)(Pass(student, batch), Pass(teacher, batch), batch).losses
         assert all(loss.isfinite() for loss in losses.values())
 
-    def test_centerness_lowers_the_richness(self):
+    def test_centerness_lowers_the_richness(self, pair, batch_for):
         student, teacher = pair("fcos")
-        batch = scene(student)
+        batch = batch_for(student)
         taught = Pass(teacher, batch)
         plain = FRS(student, teacher).where(taught)
         method = FRS(student, teacher, centerness=True)
@@ -359,10 +338,10 @@ class TestInDetectors:
         assert all(torch.equal(a, b) for a, b in zip(shown.maps, weights.maps, strict=True))
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-    def test_under_autocast(self, dtype):
+    def test_under_autocast(self, pair, batch_for, dtype):
         student, teacher = pair("retinanet")
         method = FRS(student, teacher)
-        batch = scene(student)
+        batch = batch_for(student)
         exact = method(Pass(student, batch), Pass(teacher, batch), batch).losses
         with torch.autocast("cpu", dtype=dtype):
             half = method(Pass(student, batch), Pass(teacher, batch), batch).losses
