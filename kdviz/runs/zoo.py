@@ -63,7 +63,7 @@ def main() -> None:
     for name in ORDER:
         recipe = RECIPES / f"{name}.yaml"
         spec = load_spec(recipe)
-        manifest[name] = embed(run(spec), spec, recipe, FOLDER / f"{spec.name}.safetensors")
+        manifest[name] = embed(run(spec), spec, recipe, FOLDER / f"{name}.safetensors")
         write_atomically(
             FOLDER / "checkpoints.yaml",
             "# Made by `make zoo`; see kdviz/runs/zoo.py.\n"

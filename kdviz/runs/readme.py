@@ -1,0 +1,78 @@
+"""The generated parts of the README, its picture and its tables: part of ``make notebooks``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+from kdviz.files import write_atomically
+from kdviz.methods import METHODS
+from kdviz.plots import compare_detections, to_png
+from kdviz.runs.embedded import FOLDER, manifest
+from kdviz.runs.lessons import detections_of, open_detector, open_lesson
+
+README = FOLDER.parent / "README.md"
+SCENE = 10
+"""The validation scene of the picture: several classes, all of them easy to see."""
+
+
+def overview() -> bytes:
+    """PNG of one scene as ground truth, student, teacher and distilled student see it."""
+    lesson = open_lesson(count=SCENE + 1)
+    roles = {"student": "student", "teacher": "teacher", "distilled": "fgfi"}
+    figure, _ = compare_detections(
+        lesson.images[SCENE],
+        {role: detections_of(open_detector(x)[0], lesson)[SCENE] for role, x in roles.items()},
+        lesson.targets[SCENE],
+        lesson.names,
+        score_threshold=0.5,
+        caption="A validation scene and the embedded detectors, scores from 0.5. The distilled "
+        "student is as small as the student; it learned from the teacher (FGFI).",
+    )
+    return to_png(figure)
+
+
+def methods_table() -> str:
+    """One row a method: its file and the first sentence of its docstring."""
+    rows = ["| method | what it does |", "|---|---|"]
+    for method in METHODS:
+        module = inspect.getmodule(method)
+        assert module is not None
+        told = (module.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        sentence = told.split(": ", 1)[-1].rstrip(".")
+        path = Path(inspect.getfile(method)).relative_to(README.parent)
+        rows.append(f"| [`{method.__name__.lower()}`]({path.as_posix()}) | {sentence} |")
+    return "\n".join(rows)
+
+
+def results_table() -> str:
+    """AP of the embedded checkpoints, each with the command that made it."""
+    rows = ["| embedded | model | AP | made by |", "|---|---|---|---|"]
+    for name, entry in manifest().items():
+        rows.append(f"| {name} | `{entry['model']}` | {entry['ap']:.3f} | `{entry['command']}` |")
+    where = next(iter(manifest().values()))["environment"]
+    rows += [
+        "",
+        "AP on 500 scenes that no run was trained on. One seed each, so a point or two may be "
+        f"luck; torch {where['torch']}, {where['gpu'] or 'CPU'}.",
+    ]
+    return "\n".join(rows)
+
+
+def filled(text: str) -> str:
+    """The README with its generated parts put between their marks."""
+    for mark, content in (("methods", methods_table()), ("results", results_table())):
+        marks = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+        pattern = f"({re.escape(marks[0])}).*?({re.escape(marks[1])})"
+        text, count = re.subn(
+            pattern, lambda m, c=content: f"{m[1]}\n{c}\n{m[2]}", text, flags=re.DOTALL
+        )
+        if count != 1:
+            raise ValueError(f"the README must hold {marks[0]} and {marks[1]} once")
+    return text
+
+
+if __name__ == "__main__":
+    write_atomically(FOLDER / "overview.png", overview())
+    write_atomically(README, filled(README.read_text()))
