@@ -111,7 +111,7 @@ def compare_detections(
         pixels.shape[:2],
         [_title(name, panels_of[name], matches.get(name)) for name in order],
         colours=[role_colour(name) for name in order],
-        columns=columns or min(len(order), 4),
+        columns=columns,
         caption=caption,
         width=width,
         foot=0.28 if matches else 0.0,

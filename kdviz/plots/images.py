@@ -158,5 +158,7 @@ def stride_of(values: Any, stride: float | None) -> float:
 
 def greyed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Grey and pale, so that only the map has colour."""
-    grey = pixels @ np.array([0.299, 0.587, 0.114])
-    return np.repeat((60 + grey * (195 / 255)).astype(np.uint8)[..., None], 3, axis=2)
+    pale = (
+        Image.fromarray(pixels).convert("L").point([60 + round(i * 195 / 255) for i in range(256)])
+    )
+    return np.asarray(pale.convert("RGB"))

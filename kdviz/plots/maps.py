@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -110,7 +109,7 @@ def overlay(
     array, step = as_map(values, index), stride_of(values, stride)
     figure, axes, bar = one_panel(axes, pixels.shape[:2], title, caption, width, bar=True)
     scale = shared_scale([array], limits)
-    _draw(axes, pixels, array, step, scale, boxes)
+    _draw(axes, greyed(pixels), array, step, scale, boxes)
     if bar is not None:
         draw_bar(figure, bar, scale, unit)
     return figure, axes
@@ -162,8 +161,9 @@ def pyramid_row(
         width=width,
     )
     scale = shared_scale(arrays, limits)
+    grey = greyed(pixels)
     for axes, array, level in zip(panels.axes, arrays, levels, strict=True):
-        _draw(axes, pixels, array, level.stride, scale, boxes)
+        _draw(axes, grey, array, level.stride, scale, boxes)
     draw_bar(panels.figure, panels.bars[last], scale, unit)
     return panels.figure, panels.axes
 
@@ -227,8 +227,9 @@ def compare_maps(
         caption=caption,
         width=width,
     )
+    grey = greyed(pixels)
     for axes, name in zip(panels.axes, order, strict=True):
-        _draw(axes, pixels, arrays[name], steps[name], scales[name], boxes)
+        _draw(axes, grey, arrays[name], steps[name], scales[name], boxes)
     for place, axes in panels.bars.items():
         draw_bar(panels.figure, axes, scales[order[place]], unit)
     return panels.figure, panels.axes
@@ -247,13 +248,13 @@ def _centred(difference: NDArray[Any]) -> Scale:
 
 def _draw(
     axes: Axes,
-    pixels: NDArray[np.uint8],
+    grey: NDArray[np.uint8],
     values: NDArray[Any],
     stride: float,
     scale: Scale,
     boxes: Any,
 ) -> None:
-    show_image(axes, greyed(pixels))
+    show_image(axes, grey)
     show_map(axes, values * 1.0, stride, cmap=scale.colours, norm=scale.norm, alpha=OPACITY)
     if boxes is not None:
         outline(axes, as_boxes(boxes), INK, line_width=1.1)
@@ -261,14 +262,20 @@ def _draw(
 
 def draw_bar(figure: Figure, axes: Axes, scale: Scale, unit: str, opacity: float = OPACITY) -> None:
     """The bar of a scale, with the opacity its maps are drawn in; numbers stay short."""
-    mappable = ScalarMappable(norm=scale.norm, cmap=scale.colours)
-    bar = figure.colorbar(mappable, cax=axes, alpha=opacity)
-    bar.outline.set_visible(False)
-    reach = max(abs(scale.norm.vmin or 0.0), abs(scale.norm.vmax or 0.0))
+    low, high = scale.norm.vmin or 0.0, scale.norm.vmax or 0.0
+    # An image is drawn in half the time of matplotlib's own colour bar.
+    ramp = np.linspace(high, low, 256)[:, None]
+    axes.imshow(ramp, extent=(0, 1, low, high), aspect="auto", cmap=scale.colours, norm=scale.norm,
+                alpha=opacity, interpolation="nearest", origin="upper")  # fmt: skip
+    axes.xaxis.set_visible(False)
+    axes.spines[:].set_visible(False)
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    reach = max(abs(low), abs(high))
     power = math.floor(math.log10(reach)) if reach and not 0.05 <= reach < 1000 else 0
     if power:
         unit = f"{unit} (1e{power})".strip()
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:g}"))
     tall = axes.get_window_extent().height / figure.dpi * 72
-    bar.set_label(shorten(unit, tall, 9))
+    axes.set_ylabel(shorten(unit, tall, 9))

@@ -6,6 +6,7 @@ That is exact, and many times faster than a layout engine that draws in order to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -82,8 +83,11 @@ def wrap(text: str, width: float, size: float, lines: int | None = None) -> str:
         text: line breaks in it are kept.
         width: points.
         size: of the font, points.
-        lines: most lines; the last one ends in an ellipsis where more text follows.
+        lines: most lines; the last one ends in an ellipsis where more text follows. A text with as
+            many lines of its own keeps them, each cut alone.
     """
+    if lines is not None and text.count("\n") == lines - 1:
+        return "\n".join(shorten(line, width, size) for line in text.split("\n"))
     done: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
@@ -117,7 +121,7 @@ def image_panels(
         size: (height, width) of the images, any unit: only the ratio counts.
         titles: one per panel, may be empty; wrapped to two lines, then cut.
         colours: of the titles.
-        columns: panels of one row; at most four by default.
+        columns: panels of one row; by default at most four, in rows as even as can be.
         bars: indices of the panels with a colour bar at their right.
         caption: sentence below the figure, wrapped.
         width: of the figure, inches; by default as wide as the panels need.
@@ -128,8 +132,9 @@ def image_panels(
     """
     if not titles:
         raise ValueError("nothing to draw: give at least one image or map")
-    columns = min(len(titles), columns or 4)
-    rows = -(-len(titles) // columns)
+    count = len(titles)
+    columns = min(count, columns or math.ceil(count / math.ceil(count / 4)))
+    rows = math.ceil(count / columns)
     extra = [BAR if any(i % columns == c for i in bars) else 0.0 for c in range(columns)]
     fixed = 2 * MARGIN + (columns - 1) * GAP + sum(extra)
     wide = min(FIGURE_WIDTH, fixed + columns * 4.5) if width is None else width
@@ -162,8 +167,8 @@ def image_panels(
                 axes.append(figure.add_axes(box))
                 if titles[index]:
                     colour = colours[index] if colours else INK
-                    figure.text(left / wide, (top + 0.06) / tall, titles[index], color=colour,
-                                size=TITLE_SIZE, va="bottom", linespacing=1.15)  # fmt: skip
+                    figure.text(left / wide, (top + 0.09) / tall, titles[index], color=colour,
+                                size=TITLE_SIZE, va="baseline", linespacing=1.15)  # fmt: skip
                 if index in bars:
                     box = ((left + panel + 0.08) / wide, box[1], 0.12 / wide, box[3])
                     bar_axes[index] = figure.add_axes(box)

@@ -44,7 +44,7 @@ def _texts(figure):
         if axes.get_legend() is not None:
             yield from axes.get_legend().get_texts()
         if axes.axison and axes.get_visible():
-            for axis in (axes.xaxis, axes.yaxis):
+            for axis in (a for a in (axes.xaxis, axes.yaxis) if a.get_visible()):
                 yield axis.label
                 for tick in axis._update_ticks():
                     yield from (tick.label1, tick.label2)

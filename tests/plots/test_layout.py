@@ -98,7 +98,8 @@ def test_wrapping_keeps_words_and_lines():
     assert " ".join(lines) == text.replace("\n", " ")
     assert lines[-1] == "seven"
     assert all(text_size(line, 9)[0] <= 60 for line in lines)
-    assert wrap(text, 60, 9, lines=2).endswith("…")
+    assert wrap(text, 60, 9, lines=3).endswith("…")
+    assert wrap("name\n1 right", 60, 9, lines=2) == "name\n1 right"
 
 
 def test_shortening_uses_the_room_there_is():
