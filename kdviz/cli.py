@@ -7,49 +7,106 @@ worth the same command again.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import kdviz
+
 OK, FAILED, USAGE, TRY_AGAIN = 0, 1, 2, 75
 
-KNOWN_ERRORS = (ValueError, FileNotFoundError, FileExistsError, OSError, RuntimeError)
+KNOWN_ERRORS = (ValueError, OSError, RuntimeError, ImportError, FloatingPointError)
+"""What bad input ends in; any other error is a fault of kdviz and keeps its trace."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command has to say.
+
+    Attributes:
+        content: printed with ``--json``.
+        text: printed without.
+        code: exit code.
+    """
+
+    content: Any
+    text: str
+    code: int = OK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; an error of the user's is one message, no trace."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
+    # Progress and remarks go to standard error where standard output is read by a program.
+    output = redirect_stdout(sys.stderr) if options.json else nullcontext()
     try:
-        return int(options.command(options))
+        with output:
+            answer: Answer = options.command(options)
+        text = json.dumps(answer.content, indent=2) if options.json else answer.text
+        if text and _speaks():
+            print(text, flush=True)
+        return answer.code
     except KeyboardInterrupt:
-        print("kdviz: interrupted", file=sys.stderr)
+        print("kdviz: interrupted; the same command goes on or starts again", file=sys.stderr)
         return TRY_AGAIN
-    except (*KNOWN_ERRORS, FloatingPointError) as error:
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KNOWN_ERRORS as error:
         if os.environ.get("KDVIZ_TRACE"):
             raise
         print(f"kdviz: {_words(error)}", file=sys.stderr)
         return FAILED
 
 
+def _speaks() -> bool:
+    """Whether this is the one of several processes of a run that reports."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK"))
+
+
 def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        hint = (
+            "; free some space, then give the same command" if error.errno == errno.ENOSPC else ""
+        )
+        return f"{where}{error.strerror}{hint}"
+    text = str(error) or type(error).__name__
+    if "Original Traceback" in text:  # PyTorch's way to report what failed in a loader's process
+        text = re.split(r"\n\w[\w.]*(?:Error|Exception): ", text)[-1].strip()
+    return text
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    # argparse ends a list at the first option; `run SPEC --json train.steps=3` goes on with it.
+    goes_on = getattr(options, options.goes_on, None)
+    if rest and (goes_on is None or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if goes_on is not None:
+        goes_on.extend(rest)
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kdviz",
         description="See where and why a small object detector learns from a big one.",
-        epilog="KDVIZ_TRACE=1 shows the traceback of an error.",
+        epilog="Exit codes: 0 done, 1 failed, 2 not understood, 75 interrupted: the same command "
+        "goes on. KDVIZ_TRACE=1 shows the traceback of an error.",
     )
+    parser.add_argument("--version", action="version", version=f"kdviz {kdviz.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    doctor = _add(commands, "doctor", _doctor, "check this installation")
-    doctor.add_argument("--json", action="store_true", help="print JSON")
+    _add(commands, "doctor", _doctor, "check this installation")
 
     data = commands.add_parser("data", help="check or render data sets")
     kinds = data.add_subparsers(required=True, metavar="COMMAND")
@@ -57,7 +114,6 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("path", type=Path, help="COCO, VOC or YOLO folder")
     check.add_argument("--split", help="one split; all that are found without it")
     check.add_argument("--decode", action="store_true", help="decode every image, not its header")
-    check.add_argument("--json", action="store_true", help="print JSON")
     scenes = _add(kinds, "scenes", _data_scenes, "render scenes as a COCO folder")
     scenes.add_argument("out", type=Path, help="folder to make")
     scenes.add_argument("--train", type=int, default=2000, help="training images [%(default)s]")
@@ -66,24 +122,30 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("--size", type=int, default=128, help="side in pixels [%(default)s]")
     scenes.add_argument("--seed", type=int, default=0, help="names the data set [%(default)s]")
 
-    run = _add(commands, "run", _run, "train, score and export what a spec describes")
+    run = _add(commands, "run", _run, "train, score and export what a spec describes", "overrides")
     run.add_argument("spec", type=Path, help="YAML; see notebooks/recipes")
-    run.add_argument("overrides", nargs="*", metavar="key=value", help="such as train.steps=100")
+    run.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="such as train.steps=100"
+    )
     run.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [%(default)s]")
-    run.add_argument("--json", action="store_true", help="print result.json")
 
     evaluate = _add(commands, "evaluate", _evaluate, "COCO numbers of any tool's results")
     evaluate.add_argument("--annotations", type=Path, required=True, help="COCO annotations")
     evaluate.add_argument("--detections", type=Path, required=True, help="COCO results")
-    evaluate.add_argument("--json", action="store_true", help="print the 12 numbers as JSON")
     evaluate.add_argument("--full", action="store_true", help="by class and difficulty, too")
 
     notebooks = commands.add_parser("notebooks", help="execute the notebooks")
     acts = notebooks.add_subparsers(required=True, metavar="COMMAND")
-    execute = _add(acts, "run", _notebooks_run, "run notebooks through papermill")
-    execute.add_argument("names", nargs="*", help="such as 10_fine_grained_imitation; else all")
-    execute.add_argument("--profile", choices=("smoke", "full"), default="smoke")
-    execute.add_argument("--out", type=Path, default=Path("runs/notebooks"))
+    execute = _add(acts, "run", _notebooks_run, "run notebooks through papermill", "names")
+    execute.add_argument(
+        "names", nargs="*", default=[], help="such as 10_fine_grained_imitation; else all"
+    )
+    execute.add_argument(
+        "--profile", default="smoke", help="in notebooks/recipes/profiles.yaml [%(default)s]"
+    )
+    execute.add_argument(
+        "--out", type=Path, default=Path("runs/notebooks"), help="folder [%(default)s]"
+    )
     execute.add_argument("--html", action="store_true", help="also write offline HTML and an index")
     execute.add_argument(
         "-p", "--parameter", action="append", default=[], metavar="key=value", help="override one"
@@ -91,51 +153,59 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
+def _add(
+    commands: Any,
+    name: str,
+    function: Callable[[argparse.Namespace], Answer],
+    text: str,
+    goes_on: str = "",
+) -> argparse.ArgumentParser:
+    """A command; ``goes_on`` names its list of words that may stand between and after options."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(command=function)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=function, goes_on=goes_on)
     return parser
 
 
 # Imports are inside the commands: ``kdviz --help`` need not wait for PyTorch.
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def _doctor(options: argparse.Namespace) -> Answer:
     from kdviz.runs.doctor import examine
 
     findings = examine()
-    if options.json:
-        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
-    else:
-        for finding in findings:
-            print(finding)
-    return OK if all(finding.fine for finding in findings) else FAILED
+    fine = all(finding.fine for finding in findings)
+    return Answer(
+        [finding.as_dict() for finding in findings],
+        "\n".join(map(str, findings)),
+        OK if fine else FAILED,
+    )
 
 
-def _data_check(options: argparse.Namespace) -> int:
+def _data_check(options: argparse.Namespace) -> Answer:
     from kdviz.datasets.check import check_path
 
     problems = check_path(options.path, split=options.split, decode=options.decode)
     errors = sum(problem.severity == "error" for problem in problems)
-    if options.json:
-        print(json.dumps([problem.as_dict() for problem in problems], indent=2))
-    else:
-        for problem in problems:
-            print(f"{problem.severity}: {problem.kind}: {problem.message}")
-        print(f"{options.path}: {errors} errors, {len(problems) - errors} warnings")
-    return FAILED if errors else OK
+    lines = [f"{problem.severity}: {problem.kind}: {problem.message}" for problem in problems]
+    lines.append(f"{options.path}: {errors} errors, {len(problems) - errors} warnings")
+    return Answer(
+        [problem.as_dict() for problem in problems], "\n".join(lines), FAILED if errors else OK
+    )
 
 
-def _data_scenes(options: argparse.Namespace) -> int:
+def _data_scenes(options: argparse.Namespace) -> Answer:
     from kdviz.datasets.scenes import SceneConfig, write_scenes
 
-    counts = (options.train, options.val, options.test)
-    folder = write_scenes(options.out, SceneConfig(size=options.size), *counts, seed=options.seed)
-    print(folder)
-    return OK
+    counts = {"train": options.train, "val": options.val, "test": options.test}
+    config = SceneConfig(size=options.size)
+    folder = write_scenes(options.out, config, **counts, seed=options.seed)
+    content = {"folder": str(folder), "images": counts, "size": config.size, "seed": options.seed}
+    return Answer(content, str(folder))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Answer:
+    from kdviz.files import read_json
     from kdviz.runs.run import Interrupted, run
     from kdviz.runs.spec import load_spec
 
@@ -143,35 +213,39 @@ def _run(options: argparse.Namespace) -> int:
     try:
         folder = run(spec, options.out)
     except Interrupted as stop:
-        print(f"kdviz: {stop}; the same command goes on from there", file=sys.stderr)
-        return TRY_AGAIN
-    if options.json:
-        print((folder / "result.json").read_text(), end="")
-    else:
-        print(folder)
-    return OK
+        told = f"{stop}; the same command goes on from there"
+        print(f"kdviz: {told}", file=sys.stderr)
+        return Answer(
+            {"folder": str(options.out / spec.folder_name), "interrupted": told}, "", TRY_AGAIN
+        )
+    return Answer({"folder": str(folder), **read_json(folder / "result.json")}, str(folder))
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace) -> Answer:
     from kdviz.engine.coco_eval import evaluate_coco
 
     metrics = evaluate_coco(options.annotations, options.detections)
-    if options.json:
-        print(json.dumps(metrics.as_dict() if options.full else metrics.stats, indent=2))
-    else:
-        print(metrics.table() if options.full else metrics)
-    return OK
+    if options.full:
+        return Answer(metrics.as_dict(), metrics.table())
+    return Answer(metrics.stats, str(metrics))
 
 
-def _notebooks_run(options: argparse.Namespace) -> int:
-    from kdviz.runs.notebooks import run_notebooks
+def _notebooks_run(options: argparse.Namespace) -> Answer:
     from kdviz.runs.spec import parse_override
 
+    try:
+        from kdviz.runs.notebooks import run_notebooks
+    except ImportError as error:
+        hint = f"notebooks need {error.name}: pip install 'kdviz[notebooks]'"
+        raise ImportError(hint) from error
+
     parameters = dict(parse_override(text) for text in options.parameter)
-    outcomes = run_notebooks(
+    executions = run_notebooks(
         options.names, options.out, options.profile, parameters, html=options.html
     )
-    return OK if all(outcome.error is None for outcome in outcomes) else FAILED
+    failed = [execution.name for execution in executions if execution.error is not None]
+    told = f"failed: {', '.join(failed)}" if failed else f"all {len(executions)} ran through"
+    return Answer([one.as_dict() for one in executions], told, FAILED if failed else OK)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,13 @@ def examine() -> list[Finding]:
         try:
             findings.append(Finding(name, *look()))
         except Exception as error:  # a broken installation must not end its own diagnosis
-            findings.append(Finding(name, False, f"{type(error).__name__}: {error}"))
+            findings.append(Finding(name, False, _words(error)))
     return findings
+
+
+def _words(error: Exception) -> str:
+    told = str(error) or type(error).__name__
+    return told if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {told}"
 
 
 def _python() -> tuple[bool, str]:
@@ -110,7 +115,9 @@ def _checkpoints() -> tuple[bool, str]:
     damaged = [name for name in names if not embedded.is_intact(name)]
     if damaged:
         return False, f"damaged: {', '.join(damaged)}; restore the folder {embedded.FOLDER}"
-    return bool(names), f"{len(names)} embedded, checksums agree"
+    if not names:
+        return False, f"{embedded.FOLDER / 'checkpoints.yaml'} names none; restore it"
+    return True, f"{len(names)} embedded, checksums agree"
 
 
 def _disk() -> tuple[bool, str]:

@@ -20,6 +20,7 @@ def manifest() -> dict[str, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: the folder is not there, as in an installation without the repository.
+        ValueError: ``checkpoints.yaml`` is damaged.
     """
     path = FOLDER / "checkpoints.yaml"
     if not path.is_file():
@@ -27,7 +28,16 @@ def manifest() -> dict[str, dict[str, Any]]:
             f"no {path}; the embedded checkpoints come with the repository: clone it, and install "
             "with 'pip install -e .'"
         )
-    return dict(yaml.safe_load(path.read_text()))
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is damaged; restore it ({error})") from error
+    whole = {"file", "sha256", "model", "ap", "command"}
+    if not isinstance(entries, dict) or not all(
+        isinstance(x, dict) and whole <= set(x) for x in entries.values()
+    ):
+        raise ValueError(f"{path} is damaged; restore it (each entry needs {sorted(whole)})")
+    return entries
 
 
 def names() -> list[str]:
@@ -53,5 +63,8 @@ def load(name: str) -> tuple[DetectorParts, list[str]]:
     if name not in entries:
         raise ValueError(f"no embedded detector {name!r}; there are {', '.join(entries)}")
     if not is_intact(name):
-        raise ValueError(f"{FOLDER / entries[name]['file']} is damaged or missing; restore it")
+        raise ValueError(
+            f"{FOLDER / entries[name]['file']} is damaged or missing: its checksum is not that of "
+            "checkpoints.yaml; restore both"
+        )
     return load_detector(FOLDER / entries[name]["file"])

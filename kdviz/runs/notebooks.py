@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,18 @@ from papermill.exceptions import PapermillExecutionError
 
 import kdviz
 from kdviz.files import write_atomically
-from kdviz.runs.html import index_page, notebook_page
+from kdviz.runs.html import Card, drop_live_views, index_page, notebook_page
 
 FOLDER = Path(kdviz.__file__).resolve().parent.parent / "notebooks"
-"""Where the notebooks and ``profiles.yaml`` are."""
+"""Where the notebooks and ``recipes/profiles.yaml`` are."""
+
+MOST_BYTES = 1_000_000
+"""Largest stored notebook: a reader on the web must see its pictures at once."""
+
+KERNEL_ARGUMENTS = ["--log-level=ERROR"]
+"""The kernel warns of its open TCP ports otherwise, at every start."""
+
+Parameters = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,15 +37,27 @@ class Execution:
 
     Attributes:
         name: of the notebook, without ending.
-        path: the executed copy.
+        path: the executed copy; a failed one holds all up to the failing cell.
         seconds: wall time.
-        error: name and text of the error that stopped it; None if none did.
+        page: the HTML page; None without one.
+        error: cell, name and text of the error that stopped it; None if none did.
     """
 
     name: str
     path: Path
     seconds: float
+    page: Path | None = None
     error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "seconds": round(self.seconds, 1),
+            "page": None if self.page is None else str(self.page),
+            "error": self.error,
+        }
 
 
 def notebook_names() -> list[str]:
@@ -44,16 +65,42 @@ def notebook_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.ipynb"))
 
 
-def profile_parameters(profile: str) -> dict[str, dict[str, Any]]:
+def notebook_parameters(name: str) -> Parameters:
+    """The parameters of a notebook with their defaults.
+
+    Raises:
+        ValueError: a default is no literal.
+    """
+    found = papermill.inspect_notebook(FOLDER / f"{name}.ipynb")
+    try:
+        return {key: ast.literal_eval(entry["default"]) for key, entry in found.items()}
+    except (ValueError, SyntaxError) as error:
+        raise ValueError(f"the parameters cell of {name} must hold literals only") from error
+
+
+def profile_parameters(profile: str) -> dict[str, Parameters]:
     """Parameters of each notebook in a profile; the notebooks' own defaults need no entry.
 
     Raises:
-        ValueError: there is no such profile.
+        FileNotFoundError: there is no ``recipes/profiles.yaml``.
+        ValueError: there is no such profile, or the file, a notebook or a parameter in it is wrong.
     """
-    profiles = yaml.safe_load((FOLDER / "recipes" / "profiles.yaml").read_text())
+    path = FOLDER / "recipes" / "profiles.yaml"
+    try:
+        profiles = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not readable YAML: {error}") from error
+    if not isinstance(profiles, dict):
+        raise ValueError(f"{path} must map profiles to notebooks, not be {profiles!r}")
     if profile not in profiles:
-        raise ValueError(f"no profile {profile!r}; there are {', '.join(profiles)}")
-    return dict(profiles[profile] or {})
+        raise ValueError(f"no profile {profile!r} in {path}; there are {', '.join(profiles)}")
+    presets = profiles[profile] or {}
+    if not isinstance(presets, dict) or not all(isinstance(x, dict) for x in presets.values()):
+        raise ValueError(f"{path}: {profile} must map notebooks to parameters, not be {presets!r}")
+    for name, values in presets.items():
+        _check_name(name, f"{path}: {profile}")
+        _check_parameters(values, {name: notebook_parameters(name)}, f"{path}: {profile}.{name}")
+    return presets
 
 
 def run_notebooks(
@@ -65,6 +112,8 @@ def run_notebooks(
 ) -> list[Execution]:
     """Execute notebooks through papermill; one that fails does not keep the others from running.
 
+    They run in the folder that this is called in, so relative paths among the parameters hold.
+
     Args:
         names: which, without ending; none means all.
         out: folder for the executed copies.
@@ -73,54 +122,34 @@ def run_notebooks(
         html: also write each as an offline page, and ``index.html``.
 
     Raises:
-        ValueError: an unknown notebook, profile or parameter; lists what there is.
+        ValueError: an unknown notebook, profile or parameter, or a value of another type; lists
+            what there is.
+        OSError: ``out`` cannot be written.
     """
-    chosen = list(names) or notebook_names()
-    unknown = sorted(set(chosen) - set(notebook_names()))
-    if unknown:
-        raise ValueError(f"no notebook {unknown[0]!r}; there are {', '.join(notebook_names())}")
+    chosen = list(dict.fromkeys(names)) or notebook_names()
+    if not chosen:
+        raise ValueError(f"there is no notebook in {FOLDER}; clone the repository")
+    for name in chosen:
+        _check_name(name, "notebooks")
     presets = profile_parameters(profile)
     given = dict(parameters or {})
-    known = {name: papermill.inspect_notebook(FOLDER / f"{name}.ipynb") for name in chosen}
-    for key in given:
-        if not any(key in own for own in known.values()):
-            every = sorted({x for own in known.values() for x in own})
-            raise ValueError(f"no parameter {key!r} in {', '.join(chosen)}; there are {every}")
+    known = {name: notebook_parameters(name) for name in chosen}
+    _check_parameters(given, known, "parameters")
     out.mkdir(parents=True, exist_ok=True)
-    executions = []
+    executions: list[Execution] = []
+    cards = []
     for number, name in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {name}", flush=True)
         own = {key: value for key, value in given.items() if key in known[name]}
-        execution = _execute(name, out, {**presets.get(name, {}), **own})
+        execution, card = _execute(name, out, {**presets.get(name, {}), **own}, html)
         print(f"    {execution.error or 'done'} ({execution.seconds:.0f} s)", flush=True)
-        if html:
-            page = notebook_page(nbformat.read(execution.path, as_version=4), name)
-            write_atomically(out / f"{name}.html", page)
         executions.append(execution)
+        cards.append(card)
     if html:
-        notebooks = {x.name: nbformat.read(x.path, as_version=4) for x in executions}
-        notes = {x.name: x.error or f"{x.seconds:.0f} s" for x in executions}
-        write_atomically(out / "index.html", index_page(notebooks, notes))
+        note = f"profile {profile}, kdviz {kdviz.__version__}"
+        write_atomically(out / "index.html", index_page(cards, note))
         print(f"open {out / 'index.html'}")
     return executions
-
-
-def _execute(name: str, out: Path, parameters: dict[str, Any]) -> Execution:
-    target = out / f"{name}.ipynb"
-    started = time.perf_counter()
-    error = None
-    try:
-        papermill.execute_notebook(
-            FOLDER / f"{name}.ipynb",
-            target,
-            parameters=parameters,
-            kernel_name="python3",
-            progress_bar=True,
-            request_save_on_cell_execute=False,
-        )
-    except PapermillExecutionError as failure:
-        error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
-    return Execution(name, target, time.perf_counter() - started, error)
 
 
 def store_notebooks(names: Sequence[str] = ()) -> None:
@@ -130,28 +159,115 @@ def store_notebooks(names: Sequence[str] = ()) -> None:
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed; the notebook is as it was.
+        ValueError: an unknown name, or the outputs are too large; the notebook is as it was.
     """
+    for name in names:
+        _check_name(name, "notebooks")
     for name in names or notebook_names():
         path = FOLDER / f"{name}.ipynb"
         print(path.name, flush=True)
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+        NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            coalesce_streams=True,
+            extra_arguments=KERNEL_ARGUMENTS,
+            resources={"metadata": {"path": str(FOLDER)}},
+        ).execute()
         clean(notebook)
-        write_atomically(path, nbformat.writes(notebook) + "\n")
+        content = nbformat.writes(notebook) + "\n"
+        if len(content.encode()) > MOST_BYTES:
+            raise ValueError(
+                f"{path.name} would take {len(content.encode()):,} bytes, above {MOST_BYTES:,}: "
+                "show fewer or smaller pictures"
+            )
+        write_atomically(path, content)
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:
-    """Take out of an executed notebook what changes from run to run or works only live."""
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata["language_info"] = {"name": "python"}
+    """Take out of an executed notebook what changes from run to run or works only live.
+
+    Warnings and progress bars (standard error) go too.
+    """
+    drop_live_views(notebook)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
-        cell.metadata.pop("execution", None)
-        outputs = cell.get("outputs", [])
-        # A widget view without its state shows an error message instead of the static picture.
-        for output in outputs:
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-        cell_is_silent = [x for x in outputs if x.get("name") != "stderr"]
+        for volatile in ("execution", "papermill", "collapsed", "scrolled"):
+            cell.metadata.pop(volatile, None)
         if cell.cell_type == "code":
-            cell["outputs"] = cell_is_silent
+            cell["outputs"] = [x for x in cell["outputs"] if x.get("name") != "stderr"]
+
+
+def _execute(name: str, out: Path, parameters: Parameters, html: bool) -> tuple[Execution, Card]:
+    target = out / f"{name}.ipynb"
+    target.unlink(missing_ok=True)  # an old copy must not stand for this execution
+    page, notebook = None, None
+    started = time.perf_counter()
+    error = _papermill(FOLDER / f"{name}.ipynb", target, parameters)
+    seconds = time.perf_counter() - started
+    if html and target.exists():
+        notebook = nbformat.read(target, as_version=4)
+        try:
+            content = notebook_page(notebook, name, str(FOLDER))
+        except ValueError as problem:
+            error = error or f"no page: {problem}"
+            notebook = None
+        else:
+            page = out / f"{name}.html"
+            write_atomically(page, content)
+    return Execution(name, target, seconds, page, error), Card(name, notebook, seconds, error)
+
+
+def _papermill(source: Path, target: Path, parameters: Parameters) -> str | None:
+    """Execute one notebook; returns what stopped it."""
+    try:
+        papermill.execute_notebook(
+            source,
+            target,
+            parameters=parameters,
+            kernel_name="python3",
+            extra_arguments=KERNEL_ARGUMENTS,
+        )
+    except PapermillExecutionError as failure:
+        return f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+    except Exception as failure:  # a kernel that died, for one; the other notebooks still run
+        return f"{type(failure).__name__}: {failure}"
+    return None
+
+
+def _check_name(name: str, where: str) -> None:
+    if name not in notebook_names():
+        raise ValueError(f"{where}: no notebook {name!r}; there are {', '.join(notebook_names())}")
+
+
+def _check_parameters(
+    values: Mapping[str, Any], known: Mapping[str, Parameters], where: str
+) -> None:
+    """Refuse a key that no notebook has and a value unlike the default: papermill only warns."""
+    for key, value in values.items():
+        defaults = [own[key] for own in known.values() if key in own]
+        if not defaults:
+            every = sorted({x for own in known.values() for x in own})
+            raise ValueError(
+                f"{where}: no parameter {key!r} in {', '.join(known)}; there are {', '.join(every)}"
+            )
+        for default in defaults:
+            if not _is_like(value, default):
+                raise ValueError(f"{where}: {key} must be like {default!r}, not {value!r}")
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    if value is None or default is None:
+        return True
+    if isinstance(default, float) and not isinstance(value, bool):
+        return isinstance(value, int | float)
+    if isinstance(default, list | tuple):
+        return isinstance(value, list | tuple)
+    return type(value) is type(default)
