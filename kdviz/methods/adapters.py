@@ -71,7 +71,7 @@ class ConvAdapter(nn.Module):
             )
             if init_std is not None:
                 nn.init.trunc_normal_(conv.weight, std=init_std)
-                nn.init.zeros_(conv.bias)
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
             self.convs[student.name] = nn.Sequential(conv, nn.ReLU()) if relu else conv
 
     def forward(self, features: Pyramid) -> Pyramid:

@@ -7,7 +7,7 @@ similarities between places has no channels, so no adapter is needed.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -86,7 +86,7 @@ class Affinity(Method):
         ValueError: the detectors share no stride.
     """
 
-    weights: ClassVar = {"affinity": TermWeight(1.0)}
+    weights: Mapping[str, TermWeight] = {"affinity": TermWeight(1.0)}
     """The default of the paper's release (``lambda_pa``); its training script has 0.5."""
 
     def __init__(self, student: DetectorParts, teacher: DetectorParts, cells: int = 16) -> None:

@@ -7,7 +7,7 @@ the width of the network, so no adapter is needed.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 from torch import Tensor
 from torch.nn import functional
@@ -65,7 +65,7 @@ class AT(Method):
         ValueError: the detectors share no stride.
     """
 
-    weights: ClassVar = {"at": TermWeight(500.0)}
+    weights: Mapping[str, TermWeight] = {"at": TermWeight(500.0)}
     """beta / 2 with the paper's beta of 1000 over the mean of the squares."""
 
     def __init__(self, student: DetectorParts, teacher: DetectorParts) -> None:

@@ -9,8 +9,8 @@ predictions imitate the teacher's predictions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -174,14 +174,20 @@ class CrossKD(Method):
         ValueError: a head cannot be split there, or the detectors do not share every level.
     """
 
-    weights: ClassVar = {"crosskd_cls": TermWeight(1.0), "crosskd_reg": TermWeight(1.0)}
-    """As released for RetinaNet; for FCOS 0.4 and 0.75."""
+    weights: Mapping[str, TermWeight] = {
+        "crosskd_cls": TermWeight(1.0),
+        "crosskd_reg": TermWeight(1.0),
+    }
+    """As released for the head of RetinaNet; 0.4 and 0.75 for that of FCOS."""
 
     def __init__(
         self, student: DetectorParts, teacher: DetectorParts, depth: int | None = None
     ) -> None:
         super().__init__()
-        depth = depth or (2 if isinstance(teacher, FCOSParts) else 3)
+        if isinstance(teacher, FCOSParts):
+            self.weights = {"crosskd_cls": TermWeight(0.4), "crosskd_reg": TermWeight(0.75)}
+        if depth is None:
+            depth = 2 if isinstance(teacher, FCOSParts) else 3
         self.depth = depth
         own, taught = SplitHead(student, depth), SplitHead(teacher, depth)
         pairs = match_levels(student=student.levels, teacher=teacher.levels)

@@ -8,7 +8,7 @@ distribution from the teacher's weighs the places where the teacher looks and fo
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class CWD(Method):
         ValueError: the detectors share no stride.
     """
 
-    weights: ClassVar = {"cwd": TermWeight(10.0)}
+    weights: Mapping[str, TermWeight] = {"cwd": TermWeight(10.0)}
     """MMRazor's configurations for the FPN of RetinaNet, GFL and Faster R-CNN: 10 at tau = 1."""
 
     def __init__(

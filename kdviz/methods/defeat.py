@@ -8,7 +8,7 @@ own weight, both in the neck and among the proposals.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -85,14 +85,14 @@ class DeFeat(Method):
         ValueError: the detectors share no stride, or both have two stages and other classes.
     """
 
-    weights: ClassVar = {
+    weights: Mapping[str, TermWeight] = {
         "defeat_foreground": TermWeight(3.0),
         "defeat_background": TermWeight(12.0),
         "defeat_positives": TermWeight(2.0),
         "defeat_negatives": TermWeight(2.0),
     }
-    """As released for Faster R-CNN on VOC. The release can let them fall to 0 over the run, which
-    is ``decay: linear`` here."""
+    """As released for Faster R-CNN on VOC; the last two only where both have two stages. The
+    release can let them fall to 0 over the run, which is ``decay: linear`` here."""
 
     def __init__(self, student: DetectorParts, teacher: DetectorParts) -> None:
         super().__init__()
@@ -102,6 +102,9 @@ class DeFeat(Method):
         self.has_proposals = all(stages)
         if self.has_proposals:
             check_same_slots("DeFeat", student=student, teacher=teacher)
+        else:
+            regions = ("defeat_foreground", "defeat_background")
+            self.weights = {term: self.weights[term] for term in regions}
 
     def forward(self, student: Pass, teacher: Pass, batch: Batch) -> Distillation:
         """Losses ``defeat_foreground/<level>`` and ``defeat_background/<level>``, map ``mask``.

@@ -24,8 +24,9 @@ teacher, B being the backbone (C-levels) and N the neck (P-levels):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -251,12 +252,11 @@ def detection_loss(output: HeadOutput, teacher: Pass) -> Tensor:
 class Dist2(Method):
     r"""Imitation strategies from the student's backbone or neck to the teacher's.
 
-    .. math:: L = L_{det}(student) + \lambda_{FI} \frac{1}{S} \sum_{is} \sum_l L_{feat}
-        + \lambda_{DI} \frac{1}{S} \sum_{is} L_{det}(teacher \circ f_{trans}(student))
+    .. math:: L = L_{det}(student) + \lambda_{FI} \sum_{is} \sum_l L_{feat}
+        + \lambda_{DI} \sum_{is} L_{det}(teacher \circ f_{trans}(student))
 
-    The mean over the S strategies stands for the poster's sum: the weights of one strategy then
-    serve four as well. What DI puts into the teacher is the tensor that FI compares, f_trans of the
-    student's map, since the teacher reads its own number of channels.
+    What DI puts into the teacher is the tensor that FI compares, f_trans of the student's map,
+    since the teacher reads its own number of channels.
 
     The gradient of DI passes through the frozen teacher; the teacher itself has none. Each strategy
     holds the graph of one more pass of the teacher's head (two with the neck for X2B).
@@ -278,14 +278,15 @@ class Dist2(Method):
             of different classes.
     """
 
-    weights: ClassVar = {
+    weights: Mapping[str, TermWeight] = {
         "dist2_di": TermWeight(1.0, ramp=500),
         "dist2_fi": TermWeight(0.05),
     }
     """The poster gives no weights. DI is in the units of the student's own detection loss, so it
     counts as much; it rises over 500 steps, since maps of an untrained f_trans give the teacher
     nothing to detect and the student large, meaningless gradients. The squared error of maps of a
-    pyramid starts at 5 to 50: FI at 0.05 is then of the size of the detection loss."""
+    pyramid starts at 5 to 50: FI at 0.05 is then of the size of the detection loss. Several
+    strategies share these weights, so that their sum weighs no more than one alone."""
 
     def __init__(
         self,
@@ -313,6 +314,11 @@ class Dist2(Method):
                 "teacher trained on the student's classes, or di=False"
             )
         self.di, self.fi = di, fi
+        self.weights = {
+            term: replace(self.weights[term], value=self.weights[term].value / len(chosen))
+            for term, wanted in (("dist2_di", di), ("dist2_fi", fi))
+            if wanted
+        }
         self.transforms: Any = nn.ModuleDict(
             {
                 strategy: FTrans(
@@ -325,14 +331,13 @@ class Dist2(Method):
     def forward(self, student: Pass, teacher: Pass, batch: Batch) -> Distillation:
         """Losses and maps of this batch.
 
-        Losses ``dist2_di/<strategy>`` and ``dist2_fi/<strategy>/<level of the teacher>``, divided
-        by the number of strategies. Maps ``error/<strategy>``, squared error of each cell, and with
-        DI ``score/<strategy>``, the best score of each cell when the teacher detects with the
-        student's maps, in [0, 1].
+        Losses ``dist2_di/<strategy>`` and ``dist2_fi/<strategy>/<level of the teacher>``. Maps
+        ``error/<strategy>``, the squared error of each cell, and with DI ``score/<strategy>``, the
+        best score of each cell when the teacher detects with the student's maps, in [0, 1] (for
+        Faster R-CNN that of its first stage).
         """
         losses: dict[str, Tensor] = {}
         maps: dict[str, Pyramid] = {}
-        share = 1.0 / len(self.transforms)
         for strategy, transform in self.transforms.items():
             imitated = transform(student, teacher)
             if self.fi:
@@ -345,11 +350,11 @@ class Dist2(Method):
                 )
                 maps[f"error/{strategy}"] = error.apply(Tensor.detach)
                 for level in error.levels:
-                    losses[f"dist2_fi/{strategy}/{level.name}"] = share * level.map.mean()
+                    losses[f"dist2_fi/{strategy}/{level.name}"] = level.map.mean()
             if self.di:
                 neck = transform.neck(imitated, student, teacher)
                 output = teacher.parts.head(neck, teacher.batch)
-                losses[f"dist2_di/{strategy}"] = share * detection_loss(output, teacher)
+                losses[f"dist2_di/{strategy}"] = detection_loss(output, teacher)
                 scores = slot_scores(output).amax(dim=2).detach()
                 maps[f"score/{strategy}"] = best_of_cells(scores, output, neck)
         return Distillation(losses, maps)

@@ -8,7 +8,8 @@ output of a non-local block of each detector.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ class FBKD(Method):
         ValueError: the detectors share no stride.
     """
 
-    weights: ClassVar = {
+    weights: Mapping[str, TermWeight] = {
         "fbkd_features": TermWeight(7e-5),
         "fbkd_channels": TermWeight(4e-3),
         "fbkd_places": TermWeight(4e-3),

@@ -8,16 +8,23 @@ for each detector, bring back the relation between the places that the focal ter
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from kdviz.checks import check_same_shape, check_shape
+from kdviz.detectors.dense import FCOSParts
+from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, in_full_precision, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
 from kdviz.structures import Batch, Pyramid
+
+PUBLISHED_WEIGHTS = {  # foreground, background, attention, global
+    FCOSParts: (1.6e-3, 8e-4, 8e-4, 8e-6),
+    FasterRCNNParts: (5e-5, 2.5e-5, 5e-5, 5e-7),
+}
 
 # --- where ----------------------------------------------------------------------------------------
 
@@ -176,26 +183,28 @@ class FGD(Method):
     Args:
         student: the detector that learns.
         teacher: the frozen detector.
-        temperature: of the attentions, > 0: 0.5 for RetinaNet and Faster R-CNN, 0.8 for FCOS.
+        temperature: of the attentions, > 0; if not given, 0.8 for FCOS and 0.5 for other students.
 
     Raises:
         ValueError: the detectors share no stride.
     """
 
-    weights: ClassVar = {
+    weights: Mapping[str, TermWeight] = {
         "fgd_foreground": TermWeight(1e-3),
         "fgd_background": TermWeight(5e-4),
         "fgd_attention": TermWeight(5e-4),
         "fgd_global": TermWeight(5e-6),
     }
-    """As released for RetinaNet. FCOS: 1.6e-3, 8e-4, 8e-4, 8e-6; Faster R-CNN: 5e-5, 2.5e-5, 5e-5,
-    5e-7."""
+    """As released for RetinaNet; a student of another family has its own."""
 
     def __init__(
-        self, student: DetectorParts, teacher: DetectorParts, temperature: float = 0.5
+        self, student: DetectorParts, teacher: DetectorParts, temperature: float | None = None
     ) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature = temperature or (0.8 if isinstance(student, FCOSParts) else 0.5)
+        for family, values in PUBLISHED_WEIGHTS.items():
+            if isinstance(student, family):
+                self.weights = dict(zip(self.weights, map(TermWeight, values), strict=True))
         pairs = match_levels(student=student.levels, teacher=teacher.levels)
         self.adapter = ConvAdapter(pairs, kernel_size=1, skip_equal=True)
         self.student_context, self.teacher_context = (

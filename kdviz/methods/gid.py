@@ -12,8 +12,7 @@ Detectron2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -175,7 +174,7 @@ class GID(Method):
         ValueError: another family, or the heads do not share their slots or classes.
     """
 
-    weights: ClassVar = {
+    weights: Mapping[str, TermWeight] = {
         "gid_features": TermWeight(0.005),
         "gid_relations": TermWeight(40.0),
         "gid_cls": TermWeight(0.1),

@@ -11,7 +11,8 @@ is not here.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -112,7 +113,7 @@ class LogitKD(Method):
         ValueError: the heads do not share their slots or classes.
     """
 
-    weights: ClassVar = {"logitkd": TermWeight(10.0)}
+    weights: Mapping[str, TermWeight] = {"logitkd": TermWeight(10.0)}
     """The class term of LD's released configuration: weight 10 at temperature 2."""
 
     def __init__(

@@ -7,12 +7,13 @@ the teacher cell by cell does not.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from kdviz.checks import check_same_shape
+from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, in_full_precision, level_losses, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
@@ -79,18 +80,24 @@ class MGD(Method):
     Args:
         student: the detector that learns.
         teacher: the frozen detector.
-        ratio: probability that a cell is hidden, in [0, 1]: 0.65 for detectors of one stage, 0.45
-            for two.
+        ratio: probability that a cell is hidden, in [0, 1]; if not given, 0.65 for a student of one
+            stage and 0.45 for one of two, as released.
 
     Raises:
         ValueError: the detectors share no stride, or the ratio is outside [0, 1].
     """
 
-    weights: ClassVar = {"mgd": TermWeight(2e-5)}
-    """As released for detectors of one stage; 5e-7 for Faster R-CNN."""
+    weights: Mapping[str, TermWeight] = {"mgd": TermWeight(2e-5)}
+    """As released for students of one stage; 5e-7 for those of two."""
 
-    def __init__(self, student: DetectorParts, teacher: DetectorParts, ratio: float = 0.65) -> None:
+    def __init__(
+        self, student: DetectorParts, teacher: DetectorParts, ratio: float | None = None
+    ) -> None:
         super().__init__()
+        if isinstance(student, FasterRCNNParts):
+            self.weights = {"mgd": TermWeight(5e-7)}
+        if ratio is None:
+            ratio = 0.45 if isinstance(student, FasterRCNNParts) else 0.65
         if not 0.0 <= ratio <= 1.0:
             raise ValueError(f"ratio is the share of hidden cells, in [0, 1], but is {ratio}")
         self.ratio = ratio

@@ -9,7 +9,7 @@ to choose.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -67,7 +67,7 @@ class PKD(Method):
         ValueError: the detectors share no stride.
     """
 
-    weights: ClassVar = {"pkd": TermWeight(6.0)}
+    weights: Mapping[str, TermWeight] = {"pkd": TermWeight(6.0)}
     """MMRazor's configurations: 6 on each level for Faster R-CNN, 10 for RetinaNet X101 to R50."""
 
     def __init__(self, student: DetectorParts, teacher: DetectorParts) -> None:

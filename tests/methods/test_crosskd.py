@@ -118,6 +118,13 @@ class TestMethod:
         head.rest(cls, reg, seen.batch)
         assert torch.equal(cls[0], before)
 
+    def test_the_teacher_s_family_sets_depth_and_weights(self, pair):
+        by_fcos = CrossKD(*pair("retinanet", other="fcos"))
+        by_retinanet = CrossKD(*pair("fcos", other="retinanet"))
+        assert (by_fcos.depth, by_retinanet.depth) == (2, 3)
+        assert [w.value for w in by_fcos.weights.values()] == [0.4, 0.75]
+        assert [w.value for w in by_retinanet.weights.values()] == [1.0, 1.0]
+
     def test_missing_levels_are_refused(self, pair, monkeypatch):
         student, teacher = pair("retinanet")
         monkeypatch.setattr(student, "levels", student.levels[:3])

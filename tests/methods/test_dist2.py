@@ -136,11 +136,16 @@ class TestTheTeacherAsItsOwnStudent:
 
 
 class TestTraining:
-    @pytest.mark.parametrize("family", FAMILIES)
-    def test_one_step_moves_the_student_and_not_a_bit_of_the_teacher(self, pair, batch_for, family):
+    @pytest.mark.parametrize(
+        ("family", "strategies"),
+        [("fcos", "all2all"), ("retinanet", ["n2b"]), ("fasterrcnn", ["b2n"])],
+    )
+    def test_one_step_moves_the_student_and_not_a_bit_of_the_teacher(
+        self, pair, batch_for, family, strategies
+    ):
         student, teacher = pair(family)
         student = deepcopy(student)
-        method = Dist2(student, teacher, "all2all")
+        method = Dist2(student, teacher, strategies)
         before = {k: v.clone() for k, v in teacher.model.state_dict().items()}
         trained = [*method.parameters(), *student.model.backbone.parameters()]
         values = [p.detach().clone() for p in trained]
@@ -149,30 +154,29 @@ class TestTraining:
         total(method(Pass(student, batch), Pass(teacher, batch), batch).losses).backward()
         optimiser.step()
         moved = [not torch.equal(p, value) for p, value in zip(trained, values, strict=True)]
-        assert sum(moved) > 0.9 * len(moved)
-        assert moved[0]
-        assert moved[len(list(method.parameters()))]
+        assert all(moved[: len(list(method.parameters()))])
+        assert sum(moved) > 0.5 * len(moved)
         assert all(torch.equal(v, before[k]) for k, v in teacher.model.state_dict().items())
         assert all(p.grad is None for p in teacher.model.parameters())
         assert not teacher.model.training
 
-    @pytest.mark.parametrize("strategy", PLACES)
-    def test_detection_improves_through_the_teacher(self, pair, batch_for, strategy):
+    def test_detection_improves_through_the_teacher(self, pair, batch_for):
         student, teacher = pair("fcos")
-        method = Dist2(student, teacher, [strategy], fi=False)
+        method = Dist2(student, teacher, "all2all", fi=False)
         batch = batch_for(student)
-        optimiser = torch.optim.Adam(method.parameters(), lr=1e-2)
+        optimiser = torch.optim.Adam(method.parameters(), lr=2e-2)
         with torch.no_grad():
             seen = Pass(student, batch)
             _ = seen.features
         values = []
-        for _ in range(25):
+        for _ in range(8):
             optimiser.zero_grad()
-            loss = total(method(seen, Pass(teacher, batch), batch).losses)
-            loss.backward()
+            losses = method(seen, Pass(teacher, batch), batch).losses
+            total(losses).backward()
             optimiser.step()
-            values.append(loss.item())
-        assert values[-1] < 0.95 * values[0]
+            values.append({key: loss.item() for key, loss in losses.items()})
+        assert len(values[0]) == 4
+        assert all(values[-1][key] < 0.98 * values[0][key] for key in values[0])
 
     def test_gradient_starts_where_the_strategy_does(self, pair, batch_for):
         student, teacher = pair("retinanet")
@@ -211,16 +215,15 @@ class TestSwitches:
         batch = batch_for(student)
         assert method(Pass(student, batch), Pass(teacher, batch), batch).losses
 
-    def test_the_mean_over_strategies(self, pair, batch_for):
+    def test_strategies_share_the_weights(self, pair):
         student, teacher = pair("fcos")
-        batch = batch_for(student)
-        seen, taught = Pass(student, batch), Pass(teacher, batch)
-        both = Dist2(student, teacher, ["b2b", "n2n"])
-        alone = Dist2(student, teacher, ["n2n"])
-        alone.transforms["n2n"].load_state_dict(both.transforms["n2n"].state_dict())
-        halves = both(seen, taught, batch).losses
-        for key, value in alone(seen, taught, batch).losses.items():
-            assert_close(halves[key], value / 2)
+        alone, all4 = (Dist2(student, teacher, x).weights for x in (["n2n"], "all2all"))
+        assert alone == Dist2.weights
+        assert {term: 4 * weight.value for term, weight in all4.items()} == {
+            term: weight.value for term, weight in alone.items()
+        }
+        assert all4["dist2_di"].ramp == 500
+        assert set(Dist2(student, teacher, di=False).weights) == {"dist2_fi"}
 
     def test_alignment_gives_the_teacher_its_own_moments(self, pair, batch_for):
         student, teacher = pair("fcos")

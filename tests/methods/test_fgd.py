@@ -151,6 +151,19 @@ class TestTerms:
                 loss(student=student, teacher=teacher[:, :2])
 
 
+def test_published_weights_of_the_family(pair):
+    values = {
+        family: [w.value for w in FGD(*pair(family)).weights.values()]
+        for family in ("fcos", "retinanet", "fasterrcnn")
+    }
+    assert values["fcos"] == [1.6e-3, 8e-4, 8e-4, 8e-6]
+    assert values["retinanet"] == [1e-3, 5e-4, 5e-4, 5e-6]
+    assert values["fasterrcnn"] == [5e-5, 2.5e-5, 5e-5, 5e-7]
+    assert FGD(*pair("fcos")).temperature == 0.8
+    assert FGD(*pair("fcos"), temperature=0.3).temperature == 0.3
+    assert FGD(*pair("retinanet")).temperature == 0.5
+
+
 def test_context_starts_as_the_identity():
     values = torch.randn(2, 8, 3, 3)
     assert torch.equal(GlobalContext(8)(values), values)

@@ -64,6 +64,13 @@ def test_what_is_hidden_gets_no_gradient(pair, batch_for):
     assert torch.equal(reached, visible.maps[0])
 
 
+def test_published_settings_of_the_family(pair):
+    one, two = MGD(*pair("fcos")), MGD(*pair("fasterrcnn"))
+    assert (one.ratio, one.weights["mgd"].value) == (0.65, 2e-5)
+    assert (two.ratio, two.weights["mgd"].value) == (0.45, 5e-7)
+    assert MGD(*pair("fcos"), ratio=0.0).ratio == 0.0
+
+
 def test_refuses_a_ratio_outside(pair):
     with pytest.raises(ValueError, match=r"in \[0, 1\], but is 65"):
         MGD(*pair("fcos"), ratio=65)
