@@ -38,7 +38,7 @@ def tiny():
 def workplace(tmp_path, monkeypatch, scenes_cache):
     """An empty folder to run in, with the scenes of the tiny spec rendered already."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kdviz.runs.run.CACHE", scenes_cache)
+    monkeypatch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
     return tmp_path
 
 

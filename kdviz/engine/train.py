@@ -65,8 +65,11 @@ class Trainee(nn.Module):
 
     def forward(self, images: Images, targets: Targets) -> dict[str, Tensor]:
         """Unweighted losses of one batch: the detector's own, then those of each method."""
-        batch = self.student.preprocess(images, targets)
-        seen = Pass(self.student, batch)
+        return self.terms(Pass(self.student, self.student.preprocess(images, targets)))
+
+    def terms(self, seen: Pass) -> dict[str, Tensor]:
+        """Unweighted losses of a pass of the student over a batch with targets."""
+        batch = seen.batch
         losses = dict(self.student.losses(seen.output, batch))
         if self.teacher is not None:
             taught = Pass(self.teacher, batch)
@@ -82,8 +85,7 @@ class Trainee(nn.Module):
         """Let each method whose turn it is renew what it keeps, from un-augmented images."""
         for method in self.methods:
             if method.refresh_every and step % method.refresh_every == 0:
-                with in_eval(self.model):
-                    method.refresh(self._passes(samples))
+                method.refresh(self._passes(samples))
 
     def _passes(
         self, samples: Iterable[tuple[Images, Targets]]
@@ -92,7 +94,8 @@ class Trainee(nn.Module):
         device = next(self.model.parameters()).device
         for images, targets in samples:
             moved = [{key: value.to(device) for key, value in x.items()} for x in targets]
-            batch = self.student.preprocess([image.to(device) for image in images], moved)
+            with in_eval(self.model):  # resize as for evaluation
+                batch = self.student.preprocess([image.to(device) for image in images], moved)
             yield Pass(self.student, batch), Pass(self.teacher, batch), batch
 
 

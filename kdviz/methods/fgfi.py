@@ -9,8 +9,8 @@ very box has, no box is ever left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -219,7 +219,7 @@ class FGFI(Method):
         ValueError: the detectors share no stride.
     """
 
-    weights: ClassVar = {"fgfi": TermWeight(0.01, start=400)}
+    weights: Mapping[str, TermWeight] = {"fgfi": TermWeight(0.01, start=400)}
     """lambda = 0.01 for VGG-11 Faster R-CNN and 400 steps without imitation, as released;
     the author advises to bring the term to the scale of the detection loss on other detectors."""
 

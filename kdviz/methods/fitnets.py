@@ -7,7 +7,7 @@ mask that keeps every cell.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class FitNets(Method):
         teacher: the frozen detector.
     """
 
-    weights: ClassVar = {"fitnets": TermWeight(0.01, start=400)}
+    weights: Mapping[str, TermWeight] = {"fitnets": TermWeight(0.01, start=400)}
     """As FGFI's, its counterpart."""
 
     def __init__(self, student: DetectorParts, teacher: DetectorParts) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,7 @@ from kdviz.engine.train import Trainee
 from kdviz.files import write_atomically, write_json_atomically
 from kdviz.methods import METHODS
 from kdviz.methods.fgfi import imitation_mask, mask_from_iou
-from kdviz.runs.run import environment
+from kdviz.runs.environment import environment
 from kdviz.structures import Target
 
 OUT = Path("runs/bench")
@@ -202,4 +201,4 @@ def table(report: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from pathlib import Path
 
 from kdviz.files import write_atomically
@@ -63,13 +62,11 @@ def results_table() -> str:
 def filled(text: str) -> str:
     """The README with its generated parts put between their marks."""
     for mark, content in (("methods", methods_table()), ("results", results_table())):
-        marks = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
-        pattern = f"({re.escape(marks[0])}).*?({re.escape(marks[1])})"
-        text, count = re.subn(
-            pattern, lambda m, c=content: f"{m[1]}\n{c}\n{m[2]}", text, flags=re.DOTALL
-        )
-        if count != 1:
-            raise ValueError(f"the README must hold {marks[0]} and {marks[1]} once")
+        begin, end = f"<!-- {mark}: begin -->\n", f"<!-- {mark}: end -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"the README must hold {begin.strip()} and {end} once")
+        before, rest = text.split(begin)
+        text = before + begin + content + "\n" + end + rest.split(end)[1]
     return text
 
 

@@ -17,7 +17,8 @@ from kdviz.engine.evaluate import evaluate
 from kdviz.files import write_atomically
 from kdviz.runs.checkpoints import load_detector, save_student, sha256
 from kdviz.runs.embedded import FOLDER
-from kdviz.runs.run import open_splits, run
+from kdviz.runs.prepare import open_splits
+from kdviz.runs.run import run
 from kdviz.runs.spec import RunSpec, load_spec
 
 RECIPES = FOLDER.parent / "notebooks" / "recipes" / "scenes"

@@ -117,7 +117,7 @@ class Remembers(Method):
     def refresh(self, passes):
         for student, teacher, _ in passes:
             assert isinstance(student, Pass)
-            assert not student.parts.model.training
+            assert student.parts.model.training
             assert not student.features.maps[0].requires_grad
             assert not teacher.features.maps[0].requires_grad
         self.count += 1
@@ -204,10 +204,11 @@ PAIR = """
 import sys, torch
 from pathlib import Path
 from safetensors.torch import load_file
-import kdviz.runs.run as runs
+import kdviz.runs.prepare as prepare
+from kdviz.runs.run import run
 from kdviz.runs.spec import load_spec
-runs.CACHE = Path(sys.argv[2])
-folder = runs.run(load_spec(Path(sys.argv[1])))
+prepare.CACHE = Path(sys.argv[2])
+folder = run(load_spec(Path(sys.argv[1])))
 """
 
 

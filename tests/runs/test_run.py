@@ -15,6 +15,7 @@ from torch.testing import assert_close
 
 from kdviz.detectors import build
 from kdviz.engine.history import read_history
+from kdviz.runs import prepare
 from kdviz.runs.checkpoints import load_detector, read_metadata
 from kdviz.runs.run import run
 from kdviz.runs.spec import parse_spec
@@ -134,8 +135,8 @@ def test_killed_anywhere_and_resumed_gives_the_same_bits(number, tiny, teacher, 
     spec = parse_spec(distilled(tiny, teacher))
     whole = load_file(run(spec, workplace / "whole") / "student.safetensors")
     (workplace / "spec.yaml").write_text(spec.to_yaml())
-    code = "import kdviz.runs.run as r, kdviz.cli as c, sys, pathlib\n"
-    code += f"r.CACHE = pathlib.Path({str(run.__globals__['CACHE'])!r})\n"
+    code = "import kdviz.runs.prepare as p, kdviz.cli as c, sys, pathlib\n"
+    code += f"p.CACHE = pathlib.Path({str(prepare.CACHE)!r})\n"
     code += "sys.exit(c.main(['run', 'spec.yaml', '--out', 'cut']))"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=workplace)
     metrics = workplace / "cut" / spec.folder_name / "metrics.jsonl"

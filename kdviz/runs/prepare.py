@@ -1,0 +1,185 @@
+"""From a spec to opened data, built detectors and checked pairs, before anything is written."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch.utils.data import DataLoader
+
+from kdviz.datasets import open_data
+from kdviz.datasets.coco import DetectionData, DetectionDataset
+from kdviz.datasets.loader import train_loader
+from kdviz.datasets.scenes import SceneConfig, cached_scenes
+from kdviz.datasets.transforms import train_preset
+from kdviz.detectors import DetectorParts, build, freeze
+from kdviz.engine.evaluate import evaluate
+from kdviz.engine.guards import check_classes, check_label_map, check_pair
+from kdviz.engine.train import Trainee, make_fabric
+from kdviz.methods import Method, TermWeight, method_named
+from kdviz.runs.checkpoints import read_metadata, sha256
+from kdviz.runs.spec import DataSpec, RunSpec, TeacherSpec
+
+CACHE = Path("data/cache")
+"""Where rendered scenes are kept, below the folder the command runs in."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec with everything opened, built and checked.
+
+    Attributes:
+        fabric: device, precision and processes.
+        training: split that is trained on.
+        validation: split that is scored.
+        trainee: student, frozen teacher and methods.
+        weights: schedule of each distillation term.
+        taught: what ``result.json`` says of the teacher; None without one.
+    """
+
+    fabric: Fabric
+    training: DetectionData
+    validation: DetectionData
+    trainee: Trainee
+    weights: dict[str, TermWeight]
+    taught: dict[str, Any] | None
+
+    @property
+    def names(self) -> list[str]:
+        """Class names in label order."""
+        return [category.name for category in self.training.categories]
+
+
+def prepare(spec: RunSpec) -> Prepared:
+    """Open data and detectors and refuse what cannot work; writes nothing.
+
+    Raises:
+        FileNotFoundError: data or a checkpoint is missing.
+        ValueError: data, checkpoints and spec do not fit each other.
+        RuntimeError: a GPU is asked for and there is none.
+    """
+    fabric = make_fabric(spec.train)
+    # Random initial weights of student and adapters are drawn here.
+    torch.manual_seed(spec.train.seed)
+    training, validation = open_splits(spec.data)
+    names = [category.name for category in training.categories]
+    student = _detector(spec, spec.student.name, spec.student.weights, len(names))
+    check_classes(student, names, "student")
+    teacher, taught = None, None
+    if spec.teacher is not None:
+        teacher = _detector(spec, spec.teacher.name, spec.teacher.weights, len(names))
+        check_classes(teacher, names, "teacher")
+        check_pair(student, teacher)
+        taught = _trust(freeze(teacher), spec.teacher, names, validation, fabric)
+    methods, weights = _methods(spec, student, teacher)
+    trainee = Trainee(student, teacher, methods)
+    return Prepared(fabric, training, validation, trainee, weights, taught)
+
+
+def training_batches(spec: RunSpec, scene: Prepared, start: int = 0) -> DataLoader:
+    """Augmented batches of this process from a step on, as the run will see them."""
+    config = spec.train
+    transform = train_preset(config.augmentation, size=spec.data.min_size)
+    dataset = DetectionDataset(scene.training, transform, cache=_fits_in_memory(scene.training))
+    return train_loader(
+        dataset,
+        config.batch_size,
+        config.seed,
+        start,
+        config.steps,
+        config.workers,
+        rank=scene.fabric.global_rank,
+        world_size=scene.fabric.world_size,
+        pin_memory=scene.fabric.device.type == "cuda",
+    )
+
+
+def open_splits(spec: DataSpec) -> tuple[DetectionData, DetectionData]:
+    """Training and validation split of a data spec; scenes are rendered into the cache once.
+
+    Raises:
+        FileNotFoundError: the folder or an image is missing.
+        ValueError: the two splits have different classes, or one cannot be read.
+    """
+    path, splits = spec.path, (spec.train, spec.val)
+    if spec.scenes is not None:
+        scenes = spec.scenes
+        path = cached_scenes(
+            CACHE, SceneConfig(size=scenes.size), scenes.train, scenes.val, seed=scenes.seed
+        )
+        splits = ("train", "val")
+    assert path is not None  # DataSpec has one of the two
+    training, validation = (open_data(path, split, limit=spec.limit) for split in splits)
+    if training.categories != validation.categories:
+        lists = [[category.name for category in x.categories] for x in (training, validation)]
+        raise ValueError(f"the splits of {path} have different classes: {lists[0]} and {lists[1]}")
+    return training, validation
+
+
+def _detector(spec: RunSpec, name: str, weights: str | None, classes: int) -> DetectorParts:
+    sizes = {"min_size": spec.data.min_size, "max_size": spec.data.max_size}
+    return build(name, num_classes=classes + 1, weights=weights, **sizes)
+
+
+def _trust(
+    teacher: DetectorParts,
+    spec: TeacherSpec,
+    names: list[str],
+    validation: DetectionData,
+    fabric: Fabric,
+) -> dict[str, Any]:
+    """Measure a teacher on a sample; refuse one that detects nothing."""
+    told: dict[str, Any] = {"name": spec.name, "weights": spec.weights}
+    if Path(spec.weights).is_file():
+        check_label_map(read_metadata(Path(spec.weights)), names, spec.weights)
+        told["sha256"] = sha256(Path(spec.weights))
+    teacher.model.to(fabric.device)
+    sample = validation.first(min(spec.sample, len(validation.record["images"])))
+    metrics, _ = evaluate(teacher, sample, fabric=fabric)
+    told |= {"sample_ap": metrics.stats["AP"], "sample_images": metrics.images}
+    print(
+        f"teacher {spec.name}: {loaded_from(teacher, spec.weights)}, "
+        f"AP {metrics.stats['AP']:.3f} on {metrics.images} validation images"
+    )
+    if metrics.stats["AP"] < spec.min_ap:
+        raise ValueError(
+            f"the teacher {spec.weights} has AP {metrics.stats['AP']:.3f} on {metrics.images} "
+            f"validation images, under teacher.min_ap={spec.min_ap}: it has nothing to teach here. "
+            "Was it trained on this data, at this image size? Or lower teacher.min_ap"
+        )
+    return told
+
+
+def _methods(
+    spec: RunSpec, student: DetectorParts, teacher: DetectorParts | None
+) -> tuple[list[Method], dict[str, TermWeight]]:
+    methods: list[Method] = []
+    weights: dict[str, TermWeight] = {}
+    for entry in spec.methods:
+        kind = method_named(entry.name)
+        try:
+            inspect.signature(kind).bind(student, teacher, **entry.options)
+        except TypeError as error:
+            raise ValueError(f"methods.{entry.name}.options: {error}") from None
+        method = kind(student, teacher, **entry.options)
+        methods.append(method)
+        for term, weight in entry.schedule(method.weights).items():
+            if term in weights:
+                raise ValueError(f"two methods have a term {term!r}; name each method once")
+            weights[term] = weight
+    return methods, weights
+
+
+def _fits_in_memory(data: DetectionData, limit: int = 2**30) -> bool:
+    return sum(3 * x["width"] * x["height"] for x in data.record["images"]) < limit
+
+
+def loaded_from(parts: DetectorParts, weights: str | None) -> str:
+    """Where a detector's weights come from, in words."""
+    if weights is None or parts.loaded_tensors is None:
+        return "random initial weights"
+    return f"{parts.loaded_tensors[0]} of {parts.loaded_tensors[1]} tensors from {weights}"
