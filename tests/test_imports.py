@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "detectors": GROUND,
     "methods": GROUND | {"detectors"},
     "engine": GROUND | {"datasets", "detectors", "methods"},
-    "runs": GROUND | {"datasets", "detectors", "methods", "engine"},
+    "runs": GROUND | {"datasets", "detectors", "methods", "engine", "plots"},
     "diagnosis": GROUND | {"detectors", "methods"},
     "plots": GROUND,
     "widgets": GROUND | {"plots", "diagnosis"},
