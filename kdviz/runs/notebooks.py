@@ -66,16 +66,25 @@ def notebook_names() -> list[str]:
 
 
 def notebook_parameters(name: str) -> Parameters:
-    """The parameters of a notebook with their defaults.
+    """The parameters of a notebook with their defaults, read from its cell tagged ``parameters``.
 
     Raises:
-        ValueError: a default is no literal.
+        ValueError: a line of that cell is neither empty, nor a comment, nor sets a name to a
+            literal.
     """
-    found = papermill.inspect_notebook(FOLDER / f"{name}.ipynb")
-    try:
-        return {key: ast.literal_eval(entry["default"]) for key, entry in found.items()}
-    except (ValueError, SyntaxError) as error:
-        raise ValueError(f"the parameters cell of {name} must hold literals only") from error
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    parameters: Parameters = {}
+    for cell in tagged:
+        for line in cell.source.splitlines():
+            try:
+                parameters |= _parameter(line)
+            except (SyntaxError, ValueError) as error:
+                raise ValueError(
+                    f"each line of the parameters cell of {name} must set a name to a literal, "
+                    f"which {line!r} does not"
+                ) from error
+    return parameters
 
 
 def profile_parameters(profile: str) -> dict[str, Parameters]:
@@ -233,13 +242,23 @@ def _papermill(source: Path, target: Path, parameters: Parameters) -> str | None
             target,
             parameters=parameters,
             kernel_name="python3",
+            language="python",
             extra_arguments=KERNEL_ARGUMENTS,
         )
     except PapermillExecutionError as failure:
-        return f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+        return f"In [{failure.exec_count}]: {failure.ename}: {failure.evalue}"
     except Exception as failure:  # a kernel that died, for one; the other notebooks still run
         return f"{type(failure).__name__}: {failure}"
     return None
+
+
+def _parameter(line: str) -> Parameters:
+    match ast.parse(line).body:
+        case []:
+            return {}
+        case [ast.Assign(targets=[ast.Name(id=name)], value=value)]:
+            return {name: ast.literal_eval(value)}
+    raise ValueError(line)
 
 
 def _check_name(name: str, where: str) -> None:
