@@ -118,6 +118,33 @@ def cell_owners(size: tuple[int, int], boxes: Tensor, reliability: Tensor, strid
     return torch.where(best > painted, index, last)
 
 
+@torch.no_grad()
+def level_owners(features: Pyramid, boxes: Sequence[Tensor], reliability: Tensor) -> list[Tensor]:
+    """`cell_owners` of a batch, each box on the one level of its size.
+
+    Args:
+        features: gives strides and sizes of L levels.
+        boxes: for each image (G_n, 4), xyxy in network pixels.
+        reliability: on each level of each box of all images, (L, n).
+
+    Returns:
+        int64 (N, H, W) per level, row among the boxes of all images; -1 where there is none.
+    """
+    images: list[list[Tensor]] = [[] for _ in features.levels]
+    offset = 0
+    for each in boxes:
+        belongs = levels_by_scale(each, features.strides)
+        for i, level in enumerate(features.levels):
+            size = (level.map.shape[-2], level.map.shape[-1])
+            # Out of the map rather than out of the list: no waiting for the GPU to count.
+            here = torch.where((belongs == i)[:, None], each, -level.stride)
+            own = reliability[i, offset : offset + len(each)]
+            owner = cell_owners(size, here, own, level.stride)
+            images[i].append(torch.where(owner >= 0, owner + offset, -1))
+        offset += len(each)
+    return [torch.stack(level) for level in images]
+
+
 # --- loss -----------------------------------------------------------------------------------------
 
 
@@ -329,7 +356,7 @@ class GKD(Method):
             instances = roi_instances(student)
         losses, trust = self._compare(student, teacher, instances)
         adapted = self.adapter(student.features)
-        owners = self._owners(adapted, instances, trust)
+        owners = level_owners(adapted, instances.boxes, trust)
         where = adapted.with_maps(
             # An owner of -1 reads the 0 that is put at the end.
             [F.pad(r, (0, 1))[x].unsqueeze(1) for r, x in zip(trust, owners, strict=True)]
@@ -372,23 +399,6 @@ class GKD(Method):
                     student_codes=ours, teacher_codes=theirs, reliability=own
                 )
         return losses, torch.stack(trust)
-
-    @torch.no_grad()
-    def _owners(self, features: Pyramid, instances: Instances, trust: Tensor) -> list[Tensor]:
-        """Instance on each cell of each level, (N, H, W); -1 for background."""
-        images: list[list[Tensor]] = [[] for _ in features.levels]
-        offset = 0
-        for boxes in instances.boxes:
-            belongs = levels_by_scale(boxes, features.strides)
-            for i, level in enumerate(features.levels):
-                size = (level.map.shape[-2], level.map.shape[-1])
-                # Out of the map rather than out of the list: no waiting for the GPU to count.
-                here = torch.where((belongs == i)[:, None], boxes, -level.stride)
-                own = trust[i, offset : offset + len(boxes)]
-                owner = cell_owners(size, here, own, level.stride)
-                images[i].append(torch.where(owner >= 0, owner + offset, -1))
-            offset += len(boxes)
-        return [torch.stack(each) for each in images]
 
     def _banks(self) -> list[PrototypeBank]:
         return [bank for bank in self.banks.values() if isinstance(bank, PrototypeBank)]

@@ -318,6 +318,23 @@ class TestInDetectors:
             if name.startswith("frs_feature"):
                 assert loss < 1e-10
 
+    def test_the_adapter_learns(self, pair, batch_for):
+        torch.manual_seed(0)
+        student, teacher = pair("retinanet")
+        method = FRS(student, teacher, class_loss=False)
+        optimizer = torch.optim.Adam(method.parameters(), lr=0.01)
+        batch = batch_for(student)
+        seen, taught = Pass(student, batch), Pass(teacher, batch)
+        seen.features = seen.features.apply(torch.Tensor.detach)
+        losses = []
+        for _ in range(15):
+            loss = torch.stack(list(method(seen, taught, batch).losses.values())).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[-1] < 0.8 * losses[0]
+
     def test_no_boxes(self, pair, batch_for):
         student, teacher = pair("fcos")
         batch = batch_for(student, boxes=0)

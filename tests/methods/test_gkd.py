@@ -5,6 +5,7 @@ global, feature and soft-label losses. Maps too large for the file are drawn fro
 reference run drew them from.
 """
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
@@ -22,6 +23,7 @@ from kdviz.methods.gkd import (
     cell_owners,
     decoupled_loss,
     global_loss,
+    level_owners,
     projection,
     reliability,
     select_prototypes,
@@ -31,6 +33,7 @@ from kdviz.methods.gkd_bank import PrototypeBank, collect_instances
 from kdviz.methods.gkd_positives import box_instances, positives
 from kdviz.methods.gkd_prototypes import box_means, densities
 from kdviz.methods.slots import matched_boxes
+from kdviz.structures import Level, Pyramid
 
 FAMILIES = ("fcos", "retinanet", "fasterrcnn", "ssdlite")
 
@@ -39,6 +42,11 @@ FAMILIES = ("fcos", "retinanet", "fasterrcnn", "ssdlite")
 def reference():
     with np.load(Path(__file__).parent / "reference" / "gkd.npz") as arrays:
         return {name: torch.tensor(values) for name, values in arrays.items()}
+
+
+@pytest.fixture(autouse=True)
+def _one_seed():
+    torch.manual_seed(0)
 
 
 @cache
@@ -84,6 +92,12 @@ def ready(student, teacher, batch, **options):
     method = GKD(student, teacher, **options)
     method.refresh(passes(student, teacher, batch))
     return method
+
+
+def decided(seen):
+    """Class logits forty times as far apart: those of an untrained head are all but equal."""
+    seen.output = replace(seen.output, logits=40 * seen.output.logits)
+    return seen
 
 
 def class_features(count, seed=0, channels=(6, 5)):
@@ -370,6 +384,18 @@ class TestProperties:
                     painted[y1, x1] = trust[g]
             assert torch.equal(cell_owners((6, 6), boxes, trust, 8), owner)
 
+    def test_each_box_speaks_on_one_level(self):
+        sides = [400.0, 200.0, 500.0, 30.0]
+        boxes = [torch.tensor([[8.0, 8.0, 8 + side, 8 + side]]) for side in sides]
+        features = Pyramid(
+            tuple(Level(f"p{n}", 2**n, torch.zeros(2, 1, 512 >> n, 512 >> n)) for n in (3, 4, 5))
+        )
+        owners = level_owners(
+            features, [torch.cat(boxes[:2]), torch.cat(boxes[2:])], torch.ones(3, 4)
+        )
+        found = [[set(image.unique().tolist()) for image in level] for level in owners]
+        assert found == [[{-1, 1}, {-1, 3}], [{-1, 0}, {-1}], [{-1}, {-1, 2}]]
+
     def test_reliability_of_equal_codes_and_of_strange_classes(self):
         codes = torch.rand(3, 4)
         given = {"labels": torch.tensor([1, 2, 9]), "prototype_labels": torch.tensor([1, 1, 2, 2])}
@@ -457,6 +483,8 @@ class TestProperties:
         codes = projection(box_means(student + 1, boxes, 8), axes)
         with torch.autocast("cpu", dtype=dtype):
             found = projection(box_means((student + 1).to(dtype), boxes, 8), axes)
+        rounded = box_means((student + 1).to(dtype).float(), boxes, 8)
+        assert_close(found, projection(rounded, axes), rtol=0, atol=1e-6)
         assert all(x.dtype == torch.float32 for x in (*half, found))
         assert_close(half, exact, rtol=1e-2, atol=0)
         assert_close(found, codes, rtol=0, atol=1e-2)
@@ -543,6 +571,77 @@ class TestInDetectors:
         assert result.losses["gkd_soft"] == 0
         assert all(result.losses[f"gkd_global/{x.name}"] == 0 for x in student.levels)
 
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_two_images_are_as_good_as_each_alone(self, detectors, family):
+        student, teacher = detectors(family)
+        student.model.eval()
+        generator = torch.Generator().manual_seed(5)
+        images = [torch.rand(3, 64, 96, generator=generator) for _ in range(2)]
+        boxes = torch.tensor([[8.0, 8, 40, 40], [50, 10, 90, 60], [20, 4, 60, 62]])
+        targets = [
+            {"boxes": boxes[rows], "labels": torch.tensor([1, 3, 2])[rows]}
+            for rows in (slice(0, 1), slice(1, 3))
+        ]
+        both = student.preprocess(images, targets)
+        method = ready(student, teacher, both)
+        # The prototypes of another student: else all reliabilities would be 1 or nearly so.
+        for bank in method.banks.values():
+            bank.student += bank.student.std() * torch.randn(bank.student.shape)
+        found, counts = [], []
+        for n in (slice(0, 2), slice(0, 1), slice(1, 2)):
+            batch = student.preprocess(images[n], targets[n])
+            seen, taught = Pass(student, batch), Pass(teacher, batch)
+            if family == "fasterrcnn":  # the same proposals each time, and not a random sample
+                near = torch.tensor([[0.0, 0, 0, 0], [1, 2, 3, 0], [-2, 1, 4, 2]])
+                given = [(x["boxes"] + near[:, None]).flatten(0, 1) for x in batch.targets]
+                seen.output = student.head(seen.features, batch, proposals=given)
+            seen, taught = decided(seen), decided(taught)
+            result = method(seen, taught, batch)
+            strides = method.adapter.strides
+            owners = [torch.full((len(batch.images), 1, 1), -1)] * len(strides)
+            instances = box_instances(seen)
+            counts.append(len(positives(seen, taught, instances, owners, strides).level))
+            found.append(result)
+        joint, *alone = found
+        for level, *parts in zip(*(x.maps["reliability"].maps for x in found), strict=True):
+            assert_close(level, torch.cat(parts), rtol=1e-4, atol=1e-5)
+        soft = [count * x.losses["gkd_soft"] for count, x in zip(counts, found, strict=True)]
+        assert counts[1] > 0
+        assert_close(soft[0], soft[1] + soft[2], rtol=1e-3, atol=1e-7)
+        for level in student.levels:
+            key = f"gkd_global/{level.name}"
+            expected = (alone[0].losses[key] + 2 * alone[1].losses[key]) / 3
+            assert_close(joint.losses[key], expected, rtol=1e-3, atol=1e-7)
+
+    def test_soft_labels_by_hand(self, pair):
+        """Each positive slot weighs as its box is reliable on the level of the slot."""
+        student, teacher = pair("retinanet")
+        batch = scene(student)
+        batch.targets[1]["boxes"][1] = torch.tensor([2.0, 2.0, 92.0, 62.0])  # anchors of P4
+        method = ready(student, teacher, batch)
+        for bank in method.banks.values():
+            bank.student += bank.student.std() * torch.randn(bank.student.shape)
+        seen, taught = decided(Pass(student, batch)), decided(Pass(teacher, batch))
+        boxes = [x["boxes"] for x in batch.targets]
+        labels = batch.targets[1]["labels"]
+        matched = matched_boxes(student, seen.output, boxes)[1].split(seen.output.slots)
+        logits = [x.output.logits[1].split(seen.output.slots) for x in (seen, taught)]
+        rows = []
+        for i, (level, bank) in enumerate(zip(student.levels, method.banks.values(), strict=True)):
+            for slot in (matched[i] >= 0).nonzero().flatten().tolist():
+                box, best = int(matched[i][slot]), []
+                for x, axes in ((seen, bank.student), (taught, bank.teacher)):
+                    mean = box_means(x.features.at(level.stride).map, boxes, level.stride)[box]
+                    own = axes[bank.labels == labels[box]]
+                    best.append(float(F.cosine_similarity(mean[None], own).max().detach()))
+                soft = [(z[i][slot].detach() / 2).log_softmax(dim=0) for z in logits]
+                divergence = 4 * (soft[1].exp() * (soft[1] - soft[0])).mean()
+                rows.append(max(0, 1 - abs(best[0] - best[1])) * divergence)
+        assert (matched[0] >= 0).any()
+        assert (matched[1] >= 0).any()
+        loss = method(seen, taught, batch).losses["gkd_soft"]
+        assert_close(loss, torch.stack(rows).mean(), rtol=1e-4, atol=1e-7)
+
     def test_switches(self, pair):
         student, teacher = pair("retinanet")
         batch = scene(student)
@@ -621,6 +720,7 @@ class TestPositives:
         assert found.student.shape == found.teacher.shape
         assert len(found.student)
         assert not found.teacher.requires_grad
+        assert not found.level.any()  # all below 112 pixels
         own = seen.batch.targets[1]["labels"][found.instance]
         assert torch.equal(own, labels[labels > 0])
 
