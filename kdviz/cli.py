@@ -1,4 +1,4 @@
-"""The command line: ``kdviz doctor | data | run | evaluate | notebooks``.
+"""The command line: ``kdviz doctor | data | run | balance | evaluate | notebooks``.
 
 Exit codes: 0 done, 1 a check or a run failed, 2 the command was not understood, 75 interrupted and
 worth the same command again.
@@ -123,11 +123,20 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("--seed", type=int, default=0, help="names the data set [%(default)s]")
 
     run = _add(commands, "run", _run, "train, score and export what a spec describes", "overrides")
-    run.add_argument("spec", type=Path, help="YAML; see notebooks/recipes")
-    run.add_argument(
-        "overrides", nargs="*", default=[], metavar="key=value", help="such as train.steps=100"
-    )
+    _spec(run)
     run.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [%(default)s]")
+
+    weigh = _add(
+        commands, "balance", _balance, "propose weights for the methods of a spec", "overrides"
+    )
+    _spec(weigh)
+    weigh.add_argument("--batches", type=int, default=20, help="looked at [%(default)s]")
+    weigh.add_argument(
+        "--share",
+        type=float,
+        default=0.5,
+        help="gradient of a term on the neck, as a part of the detection loss's [%(default)s]",
+    )
 
     evaluate = _add(commands, "evaluate", _evaluate, "COCO numbers of any tool's results")
     evaluate.add_argument("--annotations", type=Path, required=True, help="COCO annotations")
@@ -165,6 +174,13 @@ def _add(
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=function, goes_on=goes_on)
     return parser
+
+
+def _spec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, help="YAML; see notebooks/recipes")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="such as train.steps=100"
+    )
 
 
 # Imports are inside the commands: ``kdviz --help`` need not wait for PyTorch.
@@ -219,6 +235,16 @@ def _run(options: argparse.Namespace) -> Answer:
             {"folder": str(options.out / spec.folder_name), "interrupted": told}, "", TRY_AGAIN
         )
     return Answer({"folder": str(folder), **read_json(folder / "result.json")}, str(folder))
+
+
+def _balance(options: argparse.Namespace) -> Answer:
+    from kdviz.engine.balance import table
+    from kdviz.runs.spec import load_spec
+    from kdviz.runs.weigh import weigh
+
+    spec = load_spec(options.spec, options.overrides)
+    report = weigh(spec, options.batches, options.share)
+    return Answer([row.as_dict() for row in report], table(report))
 
 
 def _evaluate(options: argparse.Namespace) -> Answer:

@@ -119,11 +119,11 @@ def _one_by_one(anchors: Tensor, boxes: Tensor) -> Tensor:
     return mask
 
 
-def scenes(count: int) -> tuple[list[Tensor], list[Target]]:
+def scenes(count: int, size: int = SIZE) -> tuple[list[Tensor], list[Target]]:
     """Some scenes as a batch."""
     images, targets = [], []
     for index in range(count):
-        pixels, objects = render(SceneConfig(size=SIZE), 0, "train", index)
+        pixels, objects = render(SceneConfig(size=size), 0, "train", index)
         images.append(torch.from_numpy(pixels).permute(2, 0, 1).float() / 255)
         boxes = torch.tensor([o.box for o in objects], dtype=torch.float32).reshape(-1, 4)
         labels = torch.tensor([o.label for o in objects], dtype=torch.int64)

@@ -8,6 +8,7 @@ from pathlib import Path
 from kdviz.files import write_atomically
 from kdviz.methods import METHODS
 from kdviz.plots import compare_detections, to_png
+from kdviz.runs import combinations
 from kdviz.runs.embedded import FOLDER, manifest
 from kdviz.runs.lessons import detections_of, open_detector, open_lesson
 
@@ -61,7 +62,12 @@ def results_table() -> str:
 
 def filled(text: str) -> str:
     """The README with its generated parts put between their marks."""
-    for mark, content in (("methods", methods_table()), ("results", results_table())):
+    parts = {
+        "methods": methods_table(),
+        "combinations": combinations.table(),
+        "results": results_table(),
+    }
+    for mark, content in parts.items():
         begin, end = f"<!-- {mark}: begin -->\n", f"<!-- {mark}: end -->"
         if text.count(begin) != 1 or text.count(end) != 1:
             raise ValueError(f"the README must hold {begin.strip()} and {end} once")

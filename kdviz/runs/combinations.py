@@ -1,0 +1,72 @@
+"""Which method works with which detector: each pair takes two steps on scenes.
+
+The table in the README comes from here, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from kdviz.detectors import DetectorParts, build, freeze
+from kdviz.engine.train import Trainee
+from kdviz.methods import METHODS, Method
+from kdviz.runs.bench import scenes
+
+FAMILIES = {
+    "FCOS": "fcos-{}-c64",
+    "RetinaNet": "retinanet-{}-c32",
+    "Faster R-CNN": "fasterrcnn-{}-c32",
+    "SSDlite": "ssdlite-mobilenetv3-w{}",
+}
+BACKBONES = {"SSDlite": ("0.35", "0.5")}
+"""Of student and teacher; both differ, so that every adapter has something to do."""
+SIZE = 96
+
+
+def works(kind: type[Method], family: str) -> str | None:
+    """Let one pair take two steps with one method.
+
+    Returns:
+        None if it works, else why the method refuses the pair at construction.
+
+    Raises:
+        FloatingPointError: it was accepted but a loss or gradient is not finite.
+    """
+    torch.manual_seed(0)
+    student, teacher = (_detector(family, role) for role in (0, 1))
+    freeze(teacher)
+    try:
+        method = kind(student, teacher)
+    except (TypeError, ValueError) as refusal:
+        return str(refusal)
+    trainee = Trainee(student, teacher, [method]).train()
+    optimizer = torch.optim.SGD(trainee.parameters(), lr=1e-4)
+    images, targets = scenes(2, size=SIZE)
+    trainee.refresh(0, [(images, targets)])
+    for _ in range(2):
+        losses = trainee(images, targets)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        finite = [loss.isfinite() for loss in losses.values()]
+        finite += [p.grad.isfinite().all() for p in trainee.parameters() if p.grad is not None]
+        if not torch.stack(finite).all():
+            raise FloatingPointError(f"{kind.__name__} on {family} is not finite")
+        torch.nn.utils.clip_grad_norm_(trainee.parameters(), 10.0)
+        optimizer.step()
+    return None
+
+
+def _detector(family: str, role: int) -> DetectorParts:
+    backbone = BACKBONES.get(family, ("shufflenetv2x0.5", "resnet18h"))[role]
+    name = FAMILIES[family].format(backbone)
+    sizes = {} if family == "SSDlite" else {"min_size": SIZE, "max_size": SIZE}
+    return build(name, 9, **sizes)
+
+
+def table() -> str:
+    """The table of the README: a row a method, a column a family."""
+    rows = [f"| | {' | '.join(FAMILIES)} |", "|---" * (len(FAMILIES) + 1) + "|"]
+    for method in METHODS:
+        marks = ["yes" if works(method, family) is None else "no" for family in FAMILIES]
+        rows.append(f"| {method.__name__} | {' | '.join(marks)} |")
+    return "\n".join(rows)
