@@ -267,7 +267,8 @@ class Dist2(Method):
             GroupNorm has none.
         strategies: any of ``"b2b"``, ``"b2n"``, ``"n2n"``, ``"n2b"``, or ``"all2all"``.
         di: distribution imitation. Alone, it lets the student find maps of its own that serve.
-        fi: feature imitation. Alone with n2n, it is the poster's baseline "Hint".
+        fi: feature imitation. Alone with n2n, it is the poster's baseline "Hint"; its rows "+DI"
+            are read as both terms together.
         kernel_size: of f_trans, odd, cells. The poster does not say; a 1x1 convolution without norm
             or activation is the least that changes the number of channels.
         align: bring each channel of f_trans(student) to the mean and deviation of the teacher's
