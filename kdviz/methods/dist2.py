@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from kdviz.checks import check_same_shape
@@ -265,7 +266,7 @@ class Dist2(Method):
         student: the detector that learns.
         teacher: the frozen detector, in eval mode: its BatchNorm keeps its statistics, and its
             GroupNorm has none.
-        strategies: any of ``"b2b"``, ``"b2n"``, ``"n2n"``, ``"n2b"``, or ``"all2all"``.
+        strategies: one or several of ``"b2b"``, ``"b2n"``, ``"n2n"``, ``"n2b"``, or ``"all2all"``.
         di: distribution imitation. Alone, it lets the student find maps of its own that serve.
         fi: feature imitation. Alone with n2n, it is the poster's baseline "Hint"; its rows "+DI"
             are read as both terms together.
@@ -293,19 +294,20 @@ class Dist2(Method):
         self,
         student: DetectorParts,
         teacher: DetectorParts,
-        strategies: Sequence[Strategy] | Literal["all2all"] = ("n2n",),
+        strategies: Sequence[Strategy] | Strategy | Literal["all2all"] = "n2n",
         di: bool = True,
         fi: bool = True,
         kernel_size: int = 1,
         align: bool = False,
     ) -> None:
         super().__init__()
-        chosen = tuple(PLACES) if strategies == "all2all" else tuple(strategies)
-        if unknown := [x for x in chosen if x not in PLACES]:
+        named = [strategies] if isinstance(strategies, str) else strategies
+        chosen = [x for x in PLACES if x in named or "all2all" in named]
+        if unknown := [x for x in named if x not in PLACES and x != "all2all"]:
             raise ValueError(f"unknown strategies {unknown}; there are {', '.join(PLACES)}")
         if not chosen or not (di or fi):
             raise ValueError(
-                f"nothing to imitate: strategies {list(chosen)}, di {di}, fi {fi}; "
+                f"nothing to imitate: strategies {chosen}, di {di}, fi {fi}; "
                 "name a strategy and keep one of di and fi"
             )
         if di and student.num_classes != teacher.num_classes:
@@ -356,7 +358,8 @@ class Dist2(Method):
                 neck = transform.neck(imitated, student, teacher)
                 output = teacher.parts.head(neck, teacher.batch)
                 losses[f"dist2_di/{strategy}"] = detection_loss(output, teacher)
-                scores = slot_scores(output).amax(dim=2).detach()
+                with torch.no_grad():
+                    scores = slot_scores(output).amax(dim=2)
                 maps[f"score/{strategy}"] = best_of_cells(scores, output, neck)
         return Distillation(losses, maps)
 

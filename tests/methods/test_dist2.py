@@ -218,7 +218,8 @@ class TestSwitches:
     def test_strategies_share_the_weights(self, pair):
         student, teacher = pair("fcos")
         alone, all4 = (Dist2(student, teacher, x).weights for x in (["n2n"], "all2all"))
-        assert alone == Dist2.weights
+        assert alone == Dist2.weights == Dist2(student, teacher, ["n2n", "n2n"]).weights
+        assert alone == Dist2(student, teacher, "n2n").weights
         assert {term: 4 * weight.value for term, weight in all4.items()} == {
             term: weight.value for term, weight in alone.items()
         }
