@@ -43,7 +43,7 @@ class Answer:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; an error of the user's is one message, no trace."""
-    options = _parse(arguments)
+    options = parse(arguments)
     # Progress and remarks go to standard error where standard output is read by a program.
     output = redirect_stdout(sys.stderr) if options.json else nullcontext()
     try:
@@ -84,7 +84,8 @@ def _words(error: Exception) -> str:
     return text
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read a command without running it; words that make none end the process with code 2."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     # argparse ends a list at the first option; `run SPEC --json train.steps=3` goes on with it.
