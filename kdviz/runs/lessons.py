@@ -13,6 +13,8 @@ from kdviz.datasets import DetectionData, DetectionDataset, drop_crowd, open_dat
 from kdviz.datasets.scenes import SceneConfig, cached_scenes
 from kdviz.detectors import DetectorParts, freeze
 from kdviz.detectors.parts import in_eval
+from kdviz.engine.coco_eval import evaluate_coco, to_coco_results
+from kdviz.engine.coco_metrics import CocoMetrics
 from kdviz.runs import embedded
 from kdviz.runs.checkpoints import load_detector
 from kdviz.structures import Batch, Detection, Target
@@ -95,3 +97,11 @@ def detections_of(parts: DetectorParts, lesson: Lesson, batch_size: int = 16) ->
             batch = parts.preprocess(lesson.images[start : start + batch_size])
             found += parts.detections(parts.head(parts.features(batch), batch), batch)
     return found
+
+
+def score(lesson: Lesson, detections: Sequence[Detection]) -> CocoMetrics:
+    """COCO numbers of detections on the images of a lesson, one `Detection` for each."""
+    image_ids = [image["id"] for image in lesson.data.record["images"]]
+    category_ids = [category.id for category in lesson.data.categories]
+    results = to_coco_results(detections, image_ids, category_ids)
+    return evaluate_coco(lesson.data.record, results)
