@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
+from torchvision.ops import generalized_box_iou_loss
 
 from kdviz.detectors import Pass
 from kdviz.methods.crosskd import CrossKD, SplitHead, align_scale, quality_focal
+from kdviz.methods.slots import decoded_boxes, matched_boxes
 
 DENSE = ["fcos", "retinanet"]
 
@@ -96,6 +98,28 @@ class TestMethod:
         assert_close(cross.logits, taught.logits, rtol=1e-3, atol=1e-4)
         losses = method(Pass(teacher, batch), Pass(teacher, batch), batch).losses
         assert losses["crosskd_cls"] < 1e-4
+
+    def test_losses_slot_by_slot(self, pair, batch_for):
+        student, teacher = pair("retinanet")
+        batch = batch_for(student)
+        method = CrossKD(student, teacher)
+        seen, taught = Pass(student, batch), Pass(teacher, batch)
+        told = method(seen, taught, batch)
+        cross, own = method.cross_outputs(seen, taught)
+        boxes = [target["boxes"] for target in batch.targets]
+        matched = matched_boxes(teacher, own, boxes)
+        counted = matched != -2  # slots that the teacher's rules leave out
+        assert not counted.all()
+        objects = (matched >= 0).sum()
+        scores = own.logits.sigmoid().amax(dim=2)
+        apart = generalized_box_iou_loss(
+            decoded_boxes(teacher, cross)[counted], decoded_boxes(teacher, own)[counted]
+        )
+        divergence = quality_focal(student=cross.logits[counted], teacher=own.logits[counted])
+        assert_close(told.losses["crosskd_cls"], divergence.sum() / objects)
+        assert_close(told.losses["crosskd_reg"], (apart * scores[counted]).sum() / objects)
+        shown = torch.cat([x.flatten(1) for x in told.maps["score"].maps], dim=1)
+        assert_close(shown.amax(dim=1), scores.amax(dim=1))
 
     @pytest.mark.parametrize(("student", "teacher"), [("fcos", "retinanet"), ("retinanet", "fcos")])
     def test_another_family_teaches(self, pair, batch_for, student, teacher):
