@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional
 
 from kdviz.datasets.images import ImageCache, load_image
 from kdviz.datasets.record import record_problems, refuse
+from kdviz.files import read_json
 from kdviz.structures import Target
 
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
@@ -44,7 +45,7 @@ class DetectionData:
         images_dir: ``file_name`` in the record is relative to it.
     """
 
-    record: dict[str, list[dict[str, Any]]]
+    record: dict[str, list[dict[str, Any]]] = field(repr=False)
     images_dir: Path
 
     @cached_property
@@ -107,13 +108,7 @@ def parse_json(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is not JSON, with file, line and column, or not an object.
     """
-    try:
-        value = json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        place = f"{path}: line {error.lineno}, column {error.colno}"
-        raise ValueError(f"{place}: not JSON: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not JSON: not UTF-8 at byte {error.start}") from error
+    value = read_json(path)
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected a COCO object, found a {type(value).__name__}")
     return value

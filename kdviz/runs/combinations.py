@@ -59,8 +59,9 @@ def works(kind: type[Method], family: str) -> str | None:
 def _detector(family: str, role: int) -> DetectorParts:
     backbone = BACKBONES.get(family, ("shufflenetv2x0.5", "resnet18h"))[role]
     name = FAMILIES[family].format(backbone)
-    sizes = {} if family == "SSDlite" else {"min_size": SIZE, "max_size": SIZE}
-    return build(name, 9, **sizes)
+    if family == "SSDlite":
+        return build(name, 9)  # has a size of its own
+    return build(name, 9, min_size=SIZE, max_size=SIZE)
 
 
 def table() -> str:

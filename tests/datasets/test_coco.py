@@ -267,10 +267,10 @@ def test_broken_images_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"images": [],\n "annotations": [}', r"bad\.json: line 2, column 18"),
-        (b"", r"bad\.json: line 1, column 1"),
+        (b'{"images": [],\n "annotations": [}', r"bad\.json, line 2, column 18"),
+        (b"", r"bad\.json, line 1, column 1"),
         (b"[1, 2]", "found a list"),
-        (b'{"images": "\xff"}', "not UTF-8 at byte 12"),
+        (b'{"images": "\xff"}', "not UTF-8 text: byte 12"),
     ],
 )
 def test_malformed_json_is_located(tmp_path, text, message):

@@ -103,5 +103,5 @@ def test_missing_folder(tmp_path):
 def test_broken_json_is_located(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_train.json").write_text(json.dumps({"images": []})[:-1])
-    with pytest.raises(ValueError, match=r"instances_train\.json: line 1, column 14"):
+    with pytest.raises(ValueError, match=r"instances_train\.json, line 1, column 14"):
         open_data(tmp_path, "train")
