@@ -36,7 +36,7 @@ def blocks(document, *languages):
 
 
 def command_lines(document, program):
-    """Each call of ``program`` (a pattern) in shell blocks and inline code, without prompt, pipe or comment."""
+    """What follows ``program``, a pattern, in shell blocks and inline code, up to a pipe."""
     lines = "\n".join(blocks(document, "", "sh", "bash", "shell", "console")).replace("\\\n", " ")
     found = [*lines.splitlines(), *INLINE.findall(FENCED.sub("", document))]
     calls = []
