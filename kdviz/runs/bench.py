@@ -25,6 +25,7 @@ from kdviz.engine.train import Trainee
 from kdviz.files import write_atomically, write_json_atomically
 from kdviz.methods import METHODS
 from kdviz.methods.fgfi import imitation_mask, mask_from_iou
+from kdviz.methods.gkd import select_prototypes
 from kdviz.runs.environment import environment
 from kdviz.structures import Target
 
@@ -40,6 +41,7 @@ def main() -> None:
         "environment": environment(),
         "overhead": overhead(),
         "masks": masks(),
+        "prototypes": prototypes(),
     }
     OUT.mkdir(parents=True, exist_ok=True)
     write_json_atomically(OUT / "bench.json", report, indent=2)
@@ -72,9 +74,12 @@ def overhead() -> list[dict[str, Any]]:
             if round_number:  # the first round warms up
                 seconds[name].append(time.perf_counter() - started)
     median = {name: statistics.median(values) for name, values in seconds.items()}
+    alone = _kept_megabytes(Trainee(student), images, targets)
     rows = []
     for method in METHODS:
         name = method.__name__
+        trainee = Trainee(student, teacher, [method(student, teacher)])
+        trainee.refresh(0, [(images, targets)])
         needs_head = _runs_head(method(student, teacher), student, teacher, images, targets)
         least = (
             median["student"] + median["teacher with head" if needs_head else "teacher features"]
@@ -86,6 +91,7 @@ def overhead() -> list[dict[str, Any]]:
                 "student_step": median["student"],
                 "teacher_forward": least - median["student"],
                 "overhead": median[name] / least,
+                "megabytes": _kept_megabytes(trainee, images, targets) - alone,
             }
         )
     return rows
@@ -117,6 +123,51 @@ def _one_by_one(anchors: Tensor, boxes: Tensor) -> Tensor:
         iou = box_iou(anchors.reshape(-1, 4), box[None]).view(*anchors.shape[:3], 1)
         mask |= mask_from_iou(iou)
     return mask
+
+
+def prototypes(instances: int = 2000, channels: int = 256, count: int = 10) -> dict[str, float]:
+    """GKD's choice of prototypes among many instances, beside trying each candidate on its own."""
+    student, teacher = (
+        torch.randn(instances, channels).abs(),
+        torch.randn(instances, channels).abs(),
+    )
+    few = 300  # the naive way takes minutes for all of them, and grows with their square
+    return {
+        "seconds": _median(lambda: select_prototypes(student, teacher, count)),
+        "seconds_300": _median(lambda: select_prototypes(student[:few], teacher[:few], 1)),
+        "seconds_300_naive": _median(lambda: _first_prototype(student[:few], teacher[:few])),
+    }
+
+
+def _first_prototype(student: Tensor, teacher: Tensor, alpha: float = 10.0) -> int:
+    """The first greedy choice, one candidate and one instance at a time."""
+    ours, theirs = (torch.nn.functional.normalize(x, dim=1) for x in (student, teacher))
+    errors = []
+    for atom, twin in zip(ours, theirs, strict=True):
+        error = 0.0
+        for one, other in zip(ours, theirs, strict=True):
+            i, j = float(atom @ one), float(twin @ other)
+            u = (alpha * (i + j) + i) / (1 + 2 * alpha)
+            v = (alpha * (i + j) + j) / (1 + 2 * alpha)
+            error += 2 + u * u - 2 * u * i + v * v - 2 * v * j + alpha * (u - v) ** 2
+        errors.append(error)
+    return errors.index(min(errors))
+
+
+def _kept_megabytes(trainee: Trainee, images: list[Tensor], targets: list[Target]) -> float:
+    """Memory that one forward pass keeps for its backward: the peak of a step, weights aside."""
+    kept: dict[int, int] = {}
+
+    def keep(values: Tensor) -> Tensor:
+        storage = values.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return values
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda values: values):
+        losses = trainee.train()(images, targets)
+    weights = {p.untyped_storage().data_ptr() for p in trainee.parameters()}
+    del losses
+    return sum(size for place, size in kept.items() if place not in weights) / 2**20
 
 
 def scenes(count: int, size: int = SIZE) -> tuple[list[Tensor], list[Target]]:
@@ -184,17 +235,22 @@ def table(report: dict[str, Any]) -> str:
         "",
         f"Overhead: step / (student's step + teacher's forward), {IMAGES} scenes of {SIZE} px",
         "",
-        "| method | overhead | step, ms |",
-        "|---|---|---|",
+        "| method | overhead | step, ms | memory kept beside the student's, MB |",
+        "|---|---|---|---|",
     ]
     for row in report["overhead"]:
-        lines.append(f"| {row['method']} | {row['overhead']:.2f} | {1000 * row['seconds']:.0f} |")
-    mask = report["masks"]
+        numbers = (f"{row['overhead']:.2f}", f"{1000 * row['seconds']:.0f}")
+        lines.append(f"| {row['method']} | {' | '.join(numbers)} | {row['megabytes']:.0f} |")
+    mask, chosen = report["masks"], report["prototypes"]
     lines += [
         "",
         f"FGFI masks of 100 boxes, 800 x 1333, finest level: {1000 * mask['seconds']:.0f} ms "
         f"(one box at a time {1000 * mask['seconds_one_by_one']:.0f} ms), "
         f"{mask['extra_megabytes']:.0f} MB more than before",
+        "",
+        f"GKD: 10 prototypes among 2 000 instances of 256 channels: {chosen['seconds']:.2f} s; the "
+        f"first among 300: {1000 * chosen['seconds_300']:.0f} ms, candidate by candidate "
+        f"{1000 * chosen['seconds_300_naive']:.0f} ms",
         "",
     ]
     return "\n".join(lines)
