@@ -18,11 +18,12 @@ $(READY): pyproject.toml
 demo: $(READY)  ## run every notebook headless, leave runs/demo/index.html
 	$(BIN)/kdviz notebooks run --profile smoke --html --out runs/demo
 
-test: $(READY)  ## lint, check types, test
+test: $(READY)  ## lint, check types, test, execute the notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest
+	$(BIN)/pytest --nbval-lax notebooks
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
