@@ -9,7 +9,7 @@ import torch
 
 from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.engine.train import Trainee
-from kdviz.methods import METHODS, Method
+from kdviz.methods import Method
 from kdviz.runs.bench import scenes
 
 FAMILIES = {
@@ -64,10 +64,6 @@ def _detector(family: str, role: int) -> DetectorParts:
     return build(name, 9, min_size=SIZE, max_size=SIZE)
 
 
-def table() -> str:
-    """The table of the README: a row a method, a column a family."""
-    rows = [f"| | {' | '.join(FAMILIES)} |", "|---" * (len(FAMILIES) + 1) + "|"]
-    for method in METHODS:
-        marks = ["yes" if works(method, family) is None else "no" for family in FAMILIES]
-        rows.append(f"| {method.__name__} | {' | '.join(marks)} |")
-    return "\n".join(rows)
+def marks(kind: type[Method]) -> list[str]:
+    """``yes`` or ``no`` for each family, in order."""
+    return ["yes" if works(kind, family) is None else "no" for family in FAMILIES]

@@ -34,15 +34,20 @@ def overview() -> bytes:
 
 
 def methods_table() -> str:
-    """One row a method: its file and the first sentence of its docstring."""
-    rows = ["| method | what it does |", "|---|---|"]
+    """One row a method: its file, the first sentence of its docstring, and where it works."""
+    families = " | ".join(combinations.FAMILIES)
+    rows = [
+        f"| method | what it does | {families} |",
+        "|---" * (len(combinations.FAMILIES) + 2) + "|",
+    ]
     for method in METHODS:
         module = inspect.getmodule(method)
         assert module is not None
         told = (module.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         sentence = told.split(": ", 1)[-1].rstrip(".")
         path = Path(inspect.getfile(method)).relative_to(README.parent)
-        rows.append(f"| [`{method.__name__.lower()}`]({path.as_posix()}) | {sentence} |")
+        marks = " | ".join(combinations.marks(method))
+        rows.append(f"| [`{method.__name__}`]({path.as_posix()}) | {sentence} | {marks} |")
     return "\n".join(rows)
 
 
@@ -64,7 +69,6 @@ def filled(text: str) -> str:
     """The README with its generated parts put between their marks."""
     parts = {
         "methods": methods_table(),
-        "combinations": combinations.table(),
         "results": results_table(),
     }
     for mark, content in parts.items():
