@@ -18,12 +18,11 @@ from kdviz.cli import OK, main
 from kdviz.runs.html import WIDGET_VIEW, notebook_page
 from kdviz.runs.notebooks import (
     FOLDER,
-    MOST_BYTES,
-    clean,
     notebook_names,
     notebook_parameters,
     profile_parameters,
 )
+from kdviz.runs.store import MOST_BYTES, clean
 
 ROOT = FOLDER.parent
 MOST_LINES = 20

@@ -1,4 +1,4 @@
-"""Execute the notebooks: with a profile into a folder, or as they stand into themselves."""
+"""Execute the notebooks with the parameters of a profile, as copies and as offline pages."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from typing import Any
 import nbformat
 import papermill
 import yaml
-from nbclient import NotebookClient
 from papermill.exceptions import PapermillExecutionError
 
 import kdviz
 from kdviz.files import write_atomically
-from kdviz.runs.html import Card, drop_live_views, index_page, notebook_page
+from kdviz.runs.html import Card, index_page, notebook_page
 
 FOLDER = Path(kdviz.__file__).resolve().parent.parent / "notebooks"
 """Where the notebooks and ``recipes/profiles.yaml`` are."""
-
-MOST_BYTES = 1_000_000
-"""Largest stored notebook: a reader on the web must see its pictures at once."""
 
 KERNEL_ARGUMENTS = ["--log-level=ERROR"]
 """The kernel warns of its open TCP ports otherwise, at every start."""
@@ -107,7 +103,7 @@ def profile_parameters(profile: str) -> dict[str, Parameters]:
     if not isinstance(presets, dict) or not all(isinstance(x, dict) for x in presets.values()):
         raise ValueError(f"{path}: {profile} must map notebooks to parameters, not be {presets!r}")
     for name, values in presets.items():
-        _check_name(name, f"{path}: {profile}")
+        check_name(name, f"{path}: {profile}")
         _check_parameters(values, {name: notebook_parameters(name)}, f"{path}: {profile}.{name}")
     return presets
 
@@ -139,7 +135,7 @@ def run_notebooks(
     if not chosen:
         raise ValueError(f"there is no notebook in {FOLDER}; clone the repository")
     for name in chosen:
-        _check_name(name, "notebooks")
+        check_name(name, "notebooks")
     presets = profile_parameters(profile)
     given = dict(parameters or {})
     known = {name: notebook_parameters(name) for name in chosen}
@@ -159,59 +155,6 @@ def run_notebooks(
         write_atomically(out / "index.html", index_page(cards, note))
         print(f"open {out / 'index.html'}")
     return executions
-
-
-def store_notebooks(names: Sequence[str] = ()) -> None:
-    """Execute notebooks with their own defaults and write the outputs into them.
-
-    Times and machine details are taken out, so that a second run gives the same file.
-
-    Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed; the notebook is as it was.
-        ValueError: an unknown name, or the outputs are too large; the notebook is as it was.
-    """
-    for name in names:
-        _check_name(name, "notebooks")
-    for name in names or notebook_names():
-        path = FOLDER / f"{name}.ipynb"
-        print(path.name, flush=True)
-        notebook = nbformat.read(path, as_version=4)
-        NotebookClient(
-            notebook,
-            timeout=600,
-            kernel_name="python3",
-            coalesce_streams=True,
-            extra_arguments=KERNEL_ARGUMENTS,
-            resources={"metadata": {"path": str(FOLDER)}},
-        ).execute()
-        clean(notebook)
-        content = nbformat.writes(notebook) + "\n"
-        if len(content.encode()) > MOST_BYTES:
-            raise ValueError(
-                f"{path.name} would take {len(content.encode()):,} bytes, above {MOST_BYTES:,}: "
-                "show fewer or smaller pictures"
-            )
-        write_atomically(path, content)
-
-
-def clean(notebook: nbformat.NotebookNode) -> None:
-    """Take out of an executed notebook what changes from run to run or works only live.
-
-    Warnings and progress bars (standard error) go too.
-    """
-    drop_live_views(notebook)
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number:02d}"
-        for volatile in ("execution", "papermill", "collapsed", "scrolled"):
-            cell.metadata.pop(volatile, None)
-        if cell.cell_type == "code":
-            cell["outputs"] = [x for x in cell["outputs"] if x.get("name") != "stderr"]
 
 
 def _execute(name: str, out: Path, parameters: Parameters, html: bool) -> tuple[Execution, Card]:
@@ -261,7 +204,8 @@ def _parameter(line: str) -> Parameters:
     raise ValueError(line)
 
 
-def _check_name(name: str, where: str) -> None:
+def check_name(name: str, where: str) -> None:
+    """Raise ValueError, with the names there are, unless there is a notebook of this name."""
     if name not in notebook_names():
         raise ValueError(f"{where}: no notebook {name!r}; there are {', '.join(notebook_names())}")
 

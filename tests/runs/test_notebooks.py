@@ -10,15 +10,14 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from kdviz.cli import FAILED, OK, main
-from kdviz.runs import notebooks
+from kdviz.runs import notebooks, store
 from kdviz.runs.notebooks import (
-    clean,
     notebook_names,
     notebook_parameters,
     profile_parameters,
     run_notebooks,
-    store_notebooks,
 )
+from kdviz.runs.store import clean, store_notebooks
 
 V4 = nbformat.v4
 
@@ -60,12 +59,15 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """A good notebook, one that fails, one that kills its kernel, a good one, in one command."""
+    """Two good notebooks and three that fail, each in its own way, in one command."""
     folder, out = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("out") / "html"
     write(folder, "00_good", DRAW, "print(count, ratio, name, path)")
     write(folder, "01_fails", "print('so far')", "[][count]", "print('never')")
     write(folder, "02_dies", "import os\nos._exit(3)")
     write(folder, "03_good", "import os\nprint(os.getcwd())")
+    write(
+        folder, "04_online", "from IPython.display import HTML\nHTML('<img src=//cdn.org/x.png>')"
+    )
     out.mkdir()
     (out / "02_dies.ipynb").write_text("a copy of yesterday")
     arguments = ["notebooks", "run", "--html", "--json", "--out", str(out), "-p", "ratio=1"]
@@ -81,8 +83,13 @@ def ran(tmp_path_factory):
 class TestRun:
     def test_one_failure_fails_the_command_and_hinders_no_other(self, ran):
         assert ran.code == FAILED
-        assert list(ran.told) == ["00_good", "01_fails", "02_dies", "03_good"]
-        assert [x["error"] is None for x in ran.told.values()] == [True, False, False, True]
+        assert {name[:2]: x["error"] is None for name, x in ran.told.items()} == {
+            "00": True,
+            "01": False,
+            "02": False,
+            "03": True,
+            "04": False,
+        }
 
     def test_profile_under_parameters_of_the_command(self, ran):
         assert outputs(ran.out / "00_good.ipynb")[-1] == "8 1 val None\n"
@@ -104,13 +111,18 @@ class TestRun:
         assert "DeadKernelError" in ran.told["02_dies"]["error"]
         assert "yesterday" not in (ran.out / "02_dies.ipynb").read_text()
 
+    def test_a_page_that_needs_a_network_is_an_error(self, ran):
+        error = ran.told["04_online"]["error"]
+        assert error.startswith("no page: the page of 04_online would load from the network")
+        assert ran.told["04_online"]["page"] is None
+
     def test_index_links_all_and_marks_the_failed(self, ran):
         index = (ran.out / "index.html").read_text()
-        for name in ran.told:
-            assert f'href="{name}.html"' in index
-            assert (ran.out / f"{name}.html").exists()
-        assert index.count('class="card failed"') == 2
-        assert "2 of 4 failed" in index
+        for name, told in ran.told.items():
+            assert (f'href="{name}.html"' in index) == (told["page"] is not None)
+            assert (ran.out / f"{name}.html").exists() == (told["page"] is not None)
+        assert index.count('class="card failed"') == 3
+        assert "3 of 5 failed" in index
         assert "Title of 00_good" in index
         assert "profile smoke" in index
 
@@ -214,7 +226,7 @@ class TestStore:
 
     def test_too_large_to_store(self, tmp_path, monkeypatch):
         use(tmp_path, monkeypatch)
-        monkeypatch.setattr(notebooks, "MOST_BYTES", 2000)
+        monkeypatch.setattr(store, "MOST_BYTES", 2000)
         write(tmp_path, "00_first", "print('x' * 2000)")
         before = (tmp_path / "00_first.ipynb").read_bytes()
         with pytest.raises(ValueError, match=r"would take 2,\d+ bytes, above 2,000"):
