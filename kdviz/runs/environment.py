@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,19 @@ def environment() -> dict[str, Any]:
         "torchvision": torchvision.__version__,
         "lightning": lightning.__version__,
         "gpu": gpu,
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": _cpu(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _cpu() -> str:
+    """Model and number of cores, as far as the system tells."""
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        named = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE)
+        name = named[1].strip() if named else name
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def _commit() -> str | None:

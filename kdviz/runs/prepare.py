@@ -141,10 +141,11 @@ def _trust(
     sample = validation.first(min(spec.sample, len(validation.record["images"])))
     metrics, _ = evaluate(teacher, sample, fabric=fabric)
     told |= {"sample_ap": metrics.stats["AP"], "sample_images": metrics.images}
-    print(
-        f"teacher {spec.name}: {loaded_from(teacher, spec.weights)}, "
-        f"AP {metrics.stats['AP']:.3f} on {metrics.images} validation images"
-    )
+    if fabric.is_global_zero:
+        print(
+            f"teacher {spec.name}: {loaded_from(teacher, spec.weights)}, "
+            f"AP {metrics.stats['AP']:.3f} on {metrics.images} validation images"
+        )
     if metrics.stats["AP"] < spec.min_ap:
         raise ValueError(
             f"the teacher {spec.weights} has AP {metrics.stats['AP']:.3f} on {metrics.images} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from kdviz.files import write_atomically
+from kdviz.files import read_json, write_atomically
 from kdviz.methods import METHODS
 from kdviz.plots import compare_detections, to_png
 from kdviz.runs import combinations
@@ -34,12 +34,14 @@ def overview() -> bytes:
 
 
 def methods_table() -> str:
-    """One row a method: its file, the first sentence of its docstring, and where it works."""
+    """One row a method: what it does, its overhead, and where it works."""
     families = " | ".join(combinations.FAMILIES)
     rows = [
-        f"| method | what it does | {families} |",
-        "|---" * (len(combinations.FAMILIES) + 2) + "|",
+        f"| method | what it does | overhead | {families} |",
+        "|---" * (len(combinations.FAMILIES) + 3) + "|",
     ]
+    bench = read_json(FOLDER / "bench.json")
+    overhead = {row["method"]: row["overhead"] for row in bench["overhead"]}
     for method in METHODS:
         module = inspect.getmodule(method)
         assert module is not None
@@ -47,7 +49,15 @@ def methods_table() -> str:
         sentence = told.split(": ", 1)[-1].rstrip(".")
         path = Path(inspect.getfile(method)).relative_to(README.parent)
         marks = " | ".join(combinations.marks(method))
-        rows.append(f"| [`{method.__name__}`]({path.as_posix()}) | {sentence} | {marks} |")
+        name = method.__name__
+        cost = f"{overhead[name]:.2f}" if name in overhead else ""
+        rows.append(f"| [`{name}`]({path.as_posix()}) | {sentence} | {cost} | {marks} |")
+    where = bench["environment"]
+    rows += [
+        "",
+        "Overhead: time of a step over (the student's step + the teacher's forward), small nets of "
+        f"`{bench['command']}`; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
+    ]
     return "\n".join(rows)
 
 
@@ -60,7 +70,7 @@ def results_table() -> str:
     rows += [
         "",
         "AP on 500 scenes that no run was trained on. One seed each, so a point or two may be "
-        f"luck; torch {where['torch']}, {where['gpu'] or 'CPU'}.",
+        f"luck; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
     ]
     return "\n".join(rows)
 

@@ -48,7 +48,8 @@ def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
         print(f"{folder} is finished already")
         return folder
     scene = prepare(spec)
-    print(_told(spec, scene))
+    if scene.fabric.is_global_zero:
+        print(_told(spec, scene))
 
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
