@@ -13,12 +13,14 @@ from kdviz.datasets.loader import eval_loader
 from kdviz.datasets.transforms import train_preset
 from kdviz.engine.coco_metrics import CocoMetrics
 from kdviz.engine.evaluate import Results, evaluate
+from kdviz.engine.history import read_history
 from kdviz.engine.train import Interrupted, Outcome, train
 from kdviz.files import write_atomically, write_json_atomically
 from kdviz.runs.card import model_card
 from kdviz.runs.checkpoints import save_student, sha256
 from kdviz.runs.environment import environment
 from kdviz.runs.prepare import Prepared, loaded_from, prepare, training_batches
+from kdviz.runs.report import run_report
 from kdviz.runs.spec import RunSpec
 
 
@@ -68,6 +70,9 @@ def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
     )
     if scene.fabric.is_global_zero:
         result = _result(spec, scene, metrics, outcome)
+        history = read_history(folder / "metrics.jsonl")
+        report = run_report(spec, scene, metrics, results, history)
+        write_atomically(folder / "report.html", report)
         _export(folder, spec, scene, result, results)
         print(metrics)
     scene.fabric.barrier()

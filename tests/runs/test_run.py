@@ -54,6 +54,7 @@ class TestFolder:
             "detections.json",
             "last.ckpt",
             "metrics.jsonl",
+            "report.html",
             "result.json",
             "spec.yaml",
             "student.safetensors",
@@ -88,6 +89,12 @@ class TestFolder:
         assert run(parse_spec(tiny)) == folder
         assert (folder / "result.json").stat().st_mtime_ns == before
         assert "finished already" in capsys.readouterr().out
+
+    def test_report_opens_offline_and_shows_losses_and_detections(self, folder):
+        page = (folder / "report.html").read_text()
+        assert page.count('src="data:image/png;base64,') == 4
+        assert "http" not in page.split("<h2>The spec</h2>")[0]
+        assert folder.name in page
 
     def test_card_tells_score_and_origin(self, folder):
         card = (folder / "README.md").read_text()
@@ -128,11 +135,16 @@ class TestDistillation:
         assert_close(plain[key], averaged[key], atol=0.05, rtol=0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_anywhere_and_resumed_gives_the_same_bits(number, tiny, teacher, workplace):
+GKD = {"name": "gkd", "options": {"refresh_every": 4}}  # keeps prototypes between steps
+
+
+@pytest.mark.parametrize(
+    ("number", "method"), [(signal.SIGKILL, KD), (signal.SIGTERM, KD), (signal.SIGKILL, GKD)]
+)
+def test_killed_anywhere_and_resumed_gives_the_same_bits(number, method, tiny, teacher, workplace):
     """The kill comes when a drawn number of steps is in the history; then the run goes on."""
     tiny["train"] |= {"steps": 12, "augmentation": "flip-jitter", "ema_decay": 0.9}
-    spec = parse_spec(distilled(tiny, teacher))
+    spec = parse_spec({**distilled(tiny, teacher), "methods": [method]})
     whole = load_file(run(spec, workplace / "whole") / "student.safetensors")
     (workplace / "spec.yaml").write_text(spec.to_yaml())
     code = "import kdviz.runs.prepare as p, kdviz.cli as c, sys, pathlib\n"
