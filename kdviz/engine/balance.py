@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from kdviz.detectors.parts import Pass
-from kdviz.engine.train import Images, Targets, Trainee, term_of
+from kdviz.engine.trainee import Images, Targets, Trainee, term_of
 from kdviz.methods.base import TermWeight
 from kdviz.structures import Pyramid
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from kdviz.detectors.parts import DetectorParts
 
 Losses = Callable[[Sequence[Tensor], Sequence[Mapping[str, Tensor]]], Mapping[str, Tensor]]
-"""Unweighted losses of a batch, as `kdviz.engine.train.Trainee` gives them."""
+"""Unweighted losses of a batch, as `kdviz.engine.trainee.Trainee` gives them."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from kdviz.detectors.parts import DetectorParts, Pass, in_eval
 from kdviz.engine.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
 from kdviz.engine.config import TrainConfig, learning_rate
 from kdviz.engine.guards import TermGuard
 from kdviz.engine.history import History
-from kdviz.methods.base import Method, TermWeight
-from kdviz.structures import Batch, Target
-
-Images = Sequence[Tensor]
-Targets = Sequence[Target]
+from kdviz.engine.trainee import Images, Targets, Trainee, term_of
+from kdviz.methods.base import TermWeight
 
 LoaderFactory = Callable[[int], DataLoader]
 """Batches from a given step on, as ``(images, targets)``."""
@@ -35,68 +31,6 @@ LoaderFactory = Callable[[int], DataLoader]
 
 class Interrupted(Exception):
     """The run was asked to stop; its checkpoint is written, the same command goes on from it."""
-
-
-class Trainee(nn.Module):
-    """What is trained: the student and the adapters of its methods.
-
-    The teacher is held beside them, not as a submodule, so that neither ``train()``, ``state_dict``
-    nor DDP ever reaches it.
-
-    Args:
-        student: the detector that learns.
-        teacher: a frozen detector; None trains the student alone.
-        methods: what it learns from the teacher beside the ground truth.
-    """
-
-    def __init__(
-        self,
-        student: DetectorParts,
-        teacher: DetectorParts | None = None,
-        methods: Sequence[Method] = (),
-    ) -> None:
-        super().__init__()
-        if methods and teacher is None:
-            raise ValueError("distillation methods need a teacher; name one, or drop the methods")
-        self.model = student.model
-        self.adapters = nn.ModuleList(methods)
-        self.methods = tuple(methods)
-        self.student, self.teacher = student, teacher
-
-    def forward(self, images: Images, targets: Targets) -> dict[str, Tensor]:
-        """Unweighted losses of one batch: the detector's own, then those of each method."""
-        return self.terms(Pass(self.student, self.student.preprocess(images, targets)))
-
-    def terms(self, seen: Pass) -> dict[str, Tensor]:
-        """Unweighted losses of a pass of the student over a batch with targets."""
-        batch = seen.batch
-        losses = dict(self.student.losses(seen.output, batch))
-        if self.teacher is not None:
-            taught = Pass(self.teacher, batch)
-            for method in self.methods:
-                for key, loss in method(seen, taught, batch).losses.items():
-                    if key in losses:
-                        raise ValueError(f"two losses are called {key!r}; methods must differ")
-                    losses[key] = loss
-        return losses
-
-    @torch.no_grad()
-    def refresh(self, step: int, samples: Iterable[tuple[Images, Targets]]) -> None:
-        """Let each method whose turn it is renew what it keeps, from un-augmented images."""
-        for method in self.methods:
-            if method.refresh_every and step % method.refresh_every == 0:
-                method.refresh(self._passes(samples))
-
-    def _passes(
-        self, samples: Iterable[tuple[Images, Targets]]
-    ) -> Iterator[tuple[Pass, Pass, Batch]]:
-        assert self.teacher is not None  # there are methods
-        device = next(self.model.parameters()).device
-        for images, targets in samples:
-            moved = [{key: value.to(device) for key, value in x.items()} for x in targets]
-            with in_eval(self.model):  # resize as for evaluation
-                batch = self.student.preprocess([image.to(device) for image in images], moved)
-            yield Pass(self.student, batch), Pass(self.teacher, batch), batch
 
 
 @dataclass(frozen=True)
@@ -237,11 +171,6 @@ def make_fabric(config: TrainConfig) -> Fabric:
     )
     fabric.launch()
     return fabric
-
-
-def term_of(key: str) -> str:
-    """The term a loss belongs to: ``fgfi`` of ``fgfi/p3``."""
-    return key.split("/", 1)[0]
 
 
 def _weight(key: str, weights: Mapping[str, TermWeight], step: int, steps: int) -> float:

@@ -21,7 +21,7 @@ from torchvision.ops import box_iou
 from kdviz.datasets.scenes import SceneConfig, render
 from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.detectors.parts import Pass
-from kdviz.engine.train import Trainee
+from kdviz.engine.trainee import Trainee
 from kdviz.files import write_atomically, write_json_atomically
 from kdviz.methods import METHODS
 from kdviz.methods.fgfi import imitation_mask, mask_from_iou

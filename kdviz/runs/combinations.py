@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from kdviz.detectors import DetectorParts, build, freeze
-from kdviz.engine.train import Trainee
+from kdviz.engine.trainee import Trainee
 from kdviz.methods import Method
 from kdviz.runs.bench import scenes
 

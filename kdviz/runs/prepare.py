@@ -19,7 +19,8 @@ from kdviz.datasets.transforms import train_preset
 from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.engine.evaluate import evaluate
 from kdviz.engine.guards import check_classes, check_label_map, check_pair
-from kdviz.engine.train import Trainee, make_fabric
+from kdviz.engine.train import make_fabric
+from kdviz.engine.trainee import Trainee
 from kdviz.methods import Method, TermWeight, method_named
 from kdviz.runs.checkpoints import read_metadata, sha256
 from kdviz.runs.spec import DataSpec, RunSpec, TeacherSpec

@@ -5,7 +5,7 @@ import torch
 from test_train import batch, detector, frozen_teacher
 
 from kdviz.engine.balance import balance, table
-from kdviz.engine.train import Trainee
+from kdviz.engine.trainee import Trainee
 from kdviz.methods import FGFI, Distillation, Method, TermWeight
 
 

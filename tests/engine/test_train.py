@@ -11,7 +11,8 @@ from kdviz.detectors import build, freeze
 from kdviz.detectors.parts import Pass
 from kdviz.engine.config import TrainConfig
 from kdviz.engine.history import History, read_history
-from kdviz.engine.train import Trainee, make_fabric, train
+from kdviz.engine.train import make_fabric, train
+from kdviz.engine.trainee import Trainee
 from kdviz.methods import FGFI, Distillation, FitNets, Method, TermWeight
 
 
