@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from kdviz.detectors.parts import DetectorParts
+from kdviz.engine.trainee import Images, Targets, term_of
 
-Losses = Callable[[Sequence[Tensor], Sequence[Mapping[str, Tensor]]], Mapping[str, Tensor]]
+Losses = Callable[[Images, Targets], Mapping[str, Tensor]]
 """Unweighted losses of a batch, as `kdviz.engine.trainee.Trainee` gives them."""
 
 
@@ -38,8 +39,8 @@ class TermGuard:
         step: int,
         losses: Mapping[str, Tensor],
         replay: Losses,
-        images: Sequence[Tensor],
-        targets: Sequence[Mapping[str, Tensor]],
+        images: Images,
+        targets: Targets,
     ) -> None:
         """Raise if a loss is not finite, or a term has been zero for too long.
 
@@ -66,7 +67,7 @@ class TermGuard:
             )
         totals: dict[str, float] = {}
         for key, value in values.items():
-            term = key.split("/", 1)[0]
+            term = term_of(key)
             totals[term] = totals.get(term, 0.0) + abs(value)
         for term, total in totals.items():
             self.zeros[term] = self.zeros.get(term, 0) + 1 if total == 0 else 0
@@ -94,8 +95,8 @@ class TermGuard:
 def _culprits(
     key: str,
     replay: Losses,
-    images: Sequence[Tensor],
-    targets: Sequence[Mapping[str, Tensor]],
+    images: Images,
+    targets: Targets,
 ) -> list[int]:
     """Ids of the images that make a loss non-finite on their own; all of them if none does."""
     ids = [int(target["image_id"]) for target in targets]

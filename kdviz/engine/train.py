@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -300,8 +301,9 @@ def _deterministic_cpu(fabric: Fabric) -> Iterator[None]:
 
 
 def _history(folder: Path, step: int, fabric: Fabric) -> History:
-    name = "metrics.jsonl" if fabric.is_global_zero else f".metrics-{fabric.global_rank}.jsonl"
-    return History(folder / name, resume_step=step)
+    """The run's history; the other processes of a run write theirs to nowhere."""
+    path = folder / "metrics.jsonl" if fabric.is_global_zero else Path(os.devnull)
+    return History(path, resume_step=step)
 
 
 def _quiet(fabric: Fabric) -> bool | None:

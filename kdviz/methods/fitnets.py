@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdviz.checks import check_same_shape
 from kdviz.detectors.parts import DetectorParts, Pass
-from kdviz.methods.adapters import ConvAdapter, in_full_precision, match_levels
+from kdviz.methods.adapters import ConvAdapter, in_full_precision, level_losses, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
 from kdviz.structures import Batch
 
@@ -62,10 +62,5 @@ class FitNets(Method):
         """Losses ``fitnets/<level>``; map ``mask``, one everywhere."""
         adapted = self.adapter(student.features)
         where = adapted.apply(lambda values: torch.ones_like(values[:, :1]).detach())
-        losses = {
-            f"fitnets/{level.name}": hint_loss(
-                student=level.map, teacher=teacher.features.at(level.stride).map
-            )
-            for level in adapted.levels
-        }
+        losses = level_losses("fitnets", hint_loss, student=adapted, teacher=teacher.features)
         return Distillation(losses, {"mask": where})

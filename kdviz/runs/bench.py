@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from kdviz.datasets.scenes import SceneConfig, render
 from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.detectors.parts import Pass
 from kdviz.engine.trainee import Trainee
@@ -27,6 +26,7 @@ from kdviz.methods import METHODS
 from kdviz.methods.fgfi import imitation_mask, mask_from_iou
 from kdviz.methods.gkd import select_prototypes
 from kdviz.runs.environment import environment
+from kdviz.runs.lessons import scene_batch
 from kdviz.structures import Target
 
 OUT = Path("runs/bench")
@@ -56,7 +56,7 @@ def overhead() -> list[dict[str, Any]]:
     """
     student = build("fcos-shufflenetv2x0.5-c64", 9, min_size=SIZE, max_size=SIZE)
     teacher = freeze(build("fcos-resnet18-c64", 9, min_size=SIZE, max_size=SIZE))
-    images, targets = scenes(IMAGES)
+    images, targets = scene_batch(IMAGES, SIZE)
     timed: dict[str, Callable[[], object]] = {
         "student": _step(Trainee(student), images, targets),
         "teacher features": lambda: _teach(teacher, student, images, targets, head=False),
@@ -168,18 +168,6 @@ def _kept_megabytes(trainee: Trainee, images: list[Tensor], targets: list[Target
     weights = {p.untyped_storage().data_ptr() for p in trainee.parameters()}
     del losses
     return sum(size for place, size in kept.items() if place not in weights) / 2**20
-
-
-def scenes(count: int, size: int = SIZE) -> tuple[list[Tensor], list[Target]]:
-    """Some scenes as a batch."""
-    images, targets = [], []
-    for index in range(count):
-        pixels, objects = render(SceneConfig(size=size), 0, "train", index)
-        images.append(torch.from_numpy(pixels).permute(2, 0, 1).float() / 255)
-        boxes = torch.tensor([o.box for o in objects], dtype=torch.float32).reshape(-1, 4)
-        labels = torch.tensor([o.label for o in objects], dtype=torch.int64)
-        targets.append({"boxes": boxes, "labels": labels, "image_id": torch.tensor(index)})
-    return images, targets
 
 
 def _step(trainee: Trainee, images: list[Tensor], targets: list[Target]) -> Callable[[], None]:

@@ -10,7 +10,7 @@ import torch
 from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.engine.trainee import Trainee
 from kdviz.methods import Method
-from kdviz.runs.bench import scenes
+from kdviz.runs.lessons import scene_batch
 
 FAMILIES = {
     "FCOS": "fcos-{}-c64",
@@ -41,7 +41,7 @@ def works(kind: type[Method], family: str) -> str | None:
         return str(refusal)
     trainee = Trainee(student, teacher, [method]).train()
     optimizer = torch.optim.SGD(trainee.parameters(), lr=1e-4)
-    images, targets = scenes(2, size=SIZE)
+    images, targets = scene_batch(2, SIZE)
     trainee.refresh(0, [(images, targets)])
     for _ in range(2):
         losses = trainee(images, targets)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kdviz.datasets import DetectionData, DetectionDataset, drop_crowd, open_data
-from kdviz.datasets.scenes import SceneConfig, cached_scenes
+from kdviz.datasets.scenes import SceneConfig, cached_scenes, render
 from kdviz.detectors import DetectorParts, freeze
 from kdviz.detectors.parts import in_eval
 from kdviz.engine.coco_eval import evaluate_coco, to_coco_results
@@ -55,7 +55,8 @@ def open_lesson(path: str | None = None, split: str = "val", count: int = 24) ->
         path = str(cached_scenes(embedded.FOLDER / "cache", SceneConfig(), 0, count, seed=0))
         split = "val"
     data = open_data(Path(path), split, limit=count)
-    samples = [DetectionDataset(data)[index] for index in range(len(data.record["images"]))]
+    dataset = DetectionDataset(data)
+    samples = [dataset[index] for index in range(len(dataset))]
     return Lesson(
         data,
         [image for image, _ in samples],
@@ -105,3 +106,15 @@ def score(lesson: Lesson, detections: Sequence[Detection]) -> CocoMetrics:
     category_ids = [category.id for category in lesson.data.categories]
     results = to_coco_results(detections, image_ids, category_ids)
     return evaluate_coco(lesson.data.record, results)
+
+
+def scene_batch(count: int, size: int) -> tuple[list[Tensor], list[Target]]:
+    """The first scenes of the training split, rendered to measure on, with nothing on the disk."""
+    images, targets = [], []
+    for index in range(count):
+        pixels, objects = render(SceneConfig(size=size), 0, "train", index)
+        images.append(torch.from_numpy(pixels).permute(2, 0, 1).float() / 255)
+        boxes = torch.tensor([o.box for o in objects], dtype=torch.float32).reshape(-1, 4)
+        labels = torch.tensor([o.label for o in objects], dtype=torch.int64)
+        targets.append({"boxes": boxes, "labels": labels, "image_id": torch.tensor(index)})
+    return images, targets

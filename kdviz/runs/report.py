@@ -39,7 +39,9 @@ def run_report(
         history: records of ``metrics.jsonl``.
     """
     methods = ", ".join(method.name for method in spec.methods) or "none, ground truth alone"
-    images = "\n".join(_sample(scene, results, index) for index in range(SAMPLES))
+    dataset = DetectionDataset(scene.validation)
+    shown = range(min(SAMPLES, len(dataset)))
+    images = "\n".join(_sample(scene, dataset, results, index) for index in shown)
     curves = _image(to_png(loss_curves(history)[0]), "loss terms over the steps")
     return f"""<!doctype html>
 <html lang="en">
@@ -68,13 +70,11 @@ One seed says little about a method.</p>
 """
 
 
-def _sample(scene: Prepared, results: Results, index: int) -> str:
-    records = scene.validation.record["images"]
-    if index >= len(records):
-        return ""
-    image, target = DetectionDataset(scene.validation)[index]
+def _sample(scene: Prepared, dataset: DetectionDataset, results: Results, index: int) -> str:
+    image, target = dataset[index]
+    image_id = int(target["image_id"])
     labels = {category.id: category.label for category in scene.validation.categories}
-    found = [entry for entry in results if entry["image_id"] == records[index]["id"]]
+    found = [entry for entry in results if entry["image_id"] == image_id]
     boxes = torch.tensor([entry["bbox"] for entry in found], dtype=torch.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     detection = Detection(
@@ -86,7 +86,7 @@ def _sample(scene: Prepared, results: Results, index: int) -> str:
     figure, _ = compare_detections(
         image, {role: detection}, target, scene.names, score_threshold=0.5
     )
-    return _image(to_png(figure), f"detections on image {records[index]['id']}")
+    return _image(to_png(figure), f"detections on image {image_id}")
 
 
 def _image(png: bytes, text: str) -> str:

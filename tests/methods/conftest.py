@@ -36,6 +36,20 @@ def pair():
     return pair_of
 
 
+@cache
+def _small_ssd(width):
+    torch.manual_seed(0)
+    return build(f"ssdlite-mobilenetv3-w{width}", num_classes=CLASSES)
+
+
+@pytest.fixture
+def detectors(pair):
+    """The pairs of all methods; SSDlite in two small widths, which have different channels."""
+    ssd = _small_ssd(0.25), freeze(_small_ssd(0.35))
+    ssd[0].model.zero_grad()
+    return lambda family: ssd if family == "ssdlite" else pair(family)
+
+
 @pytest.fixture
 def batch_for():
     """Gives a batch of two images of 64 x 96 pixels: two boxes and none, or as many as asked."""

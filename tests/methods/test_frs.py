@@ -3,7 +3,6 @@
 ``reference/frs.npz`` holds inputs and outputs of the loss loop of the single-stage release.
 """
 
-from functools import cache
 from itertools import pairwise
 from math import log
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from kdviz.detectors import Pass, build, freeze
+from kdviz.detectors import Pass
 from kdviz.methods.frs import FRS, frs_class_loss, frs_feature_loss, richness
 
 
@@ -21,20 +20,6 @@ from kdviz.methods.frs import FRS, frs_class_loss, frs_feature_loss, richness
 def reference():
     with np.load(Path(__file__).parent / "reference" / "frs.npz") as arrays:
         return {name: torch.tensor(values) for name, values in arrays.items()}
-
-
-@cache
-def small_ssd(width):
-    torch.manual_seed(0)
-    return build(f"ssdlite-mobilenetv3-w{width}", num_classes=4)
-
-
-@pytest.fixture
-def detectors(pair):
-    """The pairs of all methods; SSDlite in two small widths, which have different channels."""
-    ssd = small_ssd(0.25), freeze(small_ssd(0.35))
-    ssd[0].model.zero_grad()
-    return lambda family: ssd if family == "ssdlite" else pair(family)
 
 
 def levels(reference, name):

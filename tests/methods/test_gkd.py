@@ -6,7 +6,6 @@ reference run drew them from.
 """
 
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 from torchvision.ops import box_iou
 
-from kdviz.detectors import Pass, RetinaNetParts, build, freeze
+from kdviz.detectors import Pass, RetinaNetParts
 from kdviz.methods.gkd import (
     GKD,
     cell_owners,
@@ -47,20 +46,6 @@ def reference():
 @pytest.fixture(autouse=True)
 def _one_seed():
     torch.manual_seed(0)
-
-
-@cache
-def small_ssd(width):
-    torch.manual_seed(0)
-    return build(f"ssdlite-mobilenetv3-w{width}", num_classes=4)
-
-
-@pytest.fixture
-def detectors(pair):
-    """The pairs of all methods; SSDlite in two small widths, which have different channels."""
-    ssd = small_ssd(0.25), freeze(small_ssd(0.35))
-    ssd[0].model.zero_grad()
-    return lambda family: ssd if family == "ssdlite" else pair(family)
 
 
 def drawn(seed, *shapes):
