@@ -153,13 +153,30 @@ def test_profiles_name_only_what_there_is(name):
             assert values
 
 
+def pictures_by_cell(notebook):
+    """How many pictures each code cell left, and whether it ran at all."""
+    return [
+        (
+            cell.execution_count is not None,
+            sum("image/png" in output.get("data", {}) for output in cell.outputs),
+        )
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+
+
 @pytest.mark.slow
 def test_runs_in_the_smoke_profile(name, tmp_path, monkeypatch, capsys):
-    """Also outside the repository, where no relative path helps."""
+    """Every cell runs and leaves as many pictures as in the stored notebook.
+
+    Also outside the repository, where no relative path helps.
+    """
     monkeypatch.chdir(tmp_path)
     assert main(["notebooks", "run", name, "--html", "--json", "--out", "out"]) == OK
     (told,) = json.loads(capsys.readouterr().out)
     assert told["error"] is None
+    executed = nbformat.read(tmp_path / told["path"], as_version=4)
+    assert pictures_by_cell(executed) == pictures_by_cell(read(name))
     page = (tmp_path / told["page"]).read_text()
     assert page.count("data:image/png;base64,") >= 1
     assert "<script" not in page
