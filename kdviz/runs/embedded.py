@@ -9,7 +9,8 @@ import yaml
 
 import kdviz
 from kdviz.detectors import DetectorParts
-from kdviz.runs.checkpoints import load_detector, sha256
+from kdviz.methods import Method
+from kdviz.runs.checkpoints import load_adapters, load_detector, sha256
 
 FOLDER = Path(kdviz.__file__).resolve().parent.parent / "data"
 """Where the checkpoints and ``checkpoints.yaml`` are."""
@@ -46,10 +47,8 @@ def names() -> list[str]:
 
 
 def is_intact(name: str) -> bool:
-    """Whether the file of an embedded detector has the checksum it was made with."""
-    entry = manifest()[name]
-    path = FOLDER / entry["file"]
-    return path.is_file() and sha256(path) == entry["sha256"]
+    """Whether the files of an embedded detector have the checksums they were made with."""
+    return _damaged(manifest()[name]) is None
 
 
 def load(name: str) -> tuple[DetectorParts, list[str]]:
@@ -59,12 +58,48 @@ def load(name: str) -> tuple[DetectorParts, list[str]]:
         ValueError: there is none of this name (lists them), or its file is damaged.
         FileNotFoundError: the folder is not there.
     """
+    return load_detector(FOLDER / _intact(name)["file"])
+
+
+def adapters(name: str, *, student: DetectorParts, teacher: DetectorParts) -> dict[str, Method]:
+    """What the methods that made an embedded detector trained beside it; empty for none.
+
+    Args:
+        name: of the embedded detector.
+        student: that detector.
+        teacher: the embedded teacher.
+
+    Raises:
+        ValueError: there is none of this name (lists them), or its files are damaged.
+        FileNotFoundError: the folder is not there.
+    """
+    entry = _intact(name)
+    if "adapters" not in entry:
+        return {}
+    return load_adapters(FOLDER / entry["adapters"], student=student, teacher=teacher)
+
+
+def _intact(name: str) -> dict[str, Any]:
+    """The entry of a detector whose files are whole."""
     entries = manifest()
     if name not in entries:
         raise ValueError(f"no embedded detector {name!r}; there are {', '.join(entries)}")
-    if not is_intact(name):
+    damaged = _damaged(entries[name])
+    if damaged is not None:
         raise ValueError(
-            f"{FOLDER / entries[name]['file']} is damaged or missing: its checksum is not that of "
-            "checkpoints.yaml; restore both"
+            f"{damaged} is damaged or missing: its checksum is not that of checkpoints.yaml; "
+            "restore both"
         )
-    return load_detector(FOLDER / entries[name]["file"])
+    return entries[name]
+
+
+def _damaged(entry: dict[str, Any]) -> Path | None:
+    """The first file of an entry that is not there as it was made."""
+    files = {entry["file"]: entry["sha256"]}
+    if "adapters" in entry:
+        files[entry["adapters"]] = entry["adapters_sha256"]
+    for name, digest in files.items():
+        path = FOLDER / name
+        if not path.is_file() or sha256(path) != digest:
+            return path
+    return None

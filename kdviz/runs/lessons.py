@@ -11,12 +11,13 @@ from torch import Tensor
 
 from kdviz.datasets import DetectionData, DetectionDataset, drop_crowd, open_data
 from kdviz.datasets.scenes import SceneConfig, cached_scenes, render
-from kdviz.detectors import DetectorParts, freeze
+from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.detectors.parts import in_eval
 from kdviz.engine.coco_eval import evaluate_coco, to_coco_results
 from kdviz.engine.coco_metrics import CocoMetrics
+from kdviz.methods import Method
 from kdviz.runs import embedded
-from kdviz.runs.checkpoints import load_detector
+from kdviz.runs.checkpoints import ADAPTERS, load_adapters, load_detector, read_metadata
 from kdviz.structures import Batch, Detection, Target
 
 
@@ -78,6 +79,41 @@ def open_detector(name: str) -> tuple[DetectorParts, list[str]]:
     """
     parts, names = load_detector(name) if Path(name).suffix else embedded.load(name)
     return freeze(parts), names
+
+
+def open_untrained(name: str, seed: int = 0) -> DetectorParts:
+    """The architecture of a detector of `open_detector` with random initial weights, frozen.
+
+    A run of the same seed starts from these weights.
+    """
+    path = Path(name) if Path(name).suffix else embedded.FOLDER / embedded.manifest()[name]["file"]
+    told = read_metadata(path)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        sizes = {"min_size": told["min_size"], "max_size": told["max_size"]}
+        return freeze(build(told["model"], num_classes=len(told["classes"]) + 1, **sizes))
+
+
+def open_adapters(
+    name: str, *, student: DetectorParts, teacher: DetectorParts
+) -> dict[str, Method]:
+    """What the methods of a run trained beside its student, by name; empty where nothing was kept.
+
+    Args:
+        name: as for `open_detector`; beside a file, ``adapters.safetensors`` is looked for.
+        student: the detector of this name.
+        teacher: the detector that it learned from.
+
+    Raises:
+        ValueError: the files are damaged, or belong to other detectors.
+        FileNotFoundError: there are no embedded detectors.
+    """
+    if not Path(name).suffix:
+        return embedded.adapters(name, student=student, teacher=teacher)
+    beside = Path(name).with_name(ADAPTERS)
+    if not beside.is_file():
+        return {}
+    return load_adapters(beside, student=student, teacher=teacher)
 
 
 @torch.no_grad()

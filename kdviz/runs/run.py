@@ -17,11 +17,14 @@ from kdviz.engine.history import read_history
 from kdviz.engine.train import Interrupted, Outcome, train
 from kdviz.files import write_atomically, write_json_atomically
 from kdviz.runs.card import model_card
-from kdviz.runs.checkpoints import save_student, sha256
+from kdviz.runs.checkpoints import ADAPTERS, save_adapters, save_student, sha256
 from kdviz.runs.environment import environment
 from kdviz.runs.prepare import Prepared, loaded_from, prepare, training_batches
 from kdviz.runs.report import run_report
 from kdviz.runs.spec import RunSpec
+
+ON_THE_WAY = ("AP", "AP50", "AP75")
+"""COCO numbers that ``train.eval_every`` asks for."""
 
 
 def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
@@ -81,6 +84,16 @@ def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
 
 def _train(spec: RunSpec, scene: Prepared, folder: Path) -> Outcome:
     still = DetectionDataset(scene.training, train_preset("none"))
+
+    def score() -> dict[str, float]:
+        metrics, _ = evaluate(
+            scene.trainee.student,
+            scene.validation,
+            batch_size=spec.train.batch_size,
+            fabric=scene.fabric,
+        )
+        return {name: metrics.stats[name] for name in ON_THE_WAY}
+
     return train(
         scene.trainee,
         lambda start: training_batches(spec, scene, start),
@@ -90,6 +103,7 @@ def _train(spec: RunSpec, scene: Prepared, folder: Path) -> Outcome:
         folder=folder,
         spec_hash=spec.hash8,
         fabric=scene.fabric,
+        score=score,
     )
 
 
@@ -100,6 +114,7 @@ def _export(
     exported = folder / "student.safetensors"
     save_student(exported, spec, scene.trainee.student, scene.names, result["metrics"]["AP"])
     result["student"]["sha256"] = sha256(exported)
+    save_adapters(folder / ADAPTERS, spec, scene.trainee.methods)
     write_atomically(folder / "README.md", model_card(spec, result))
     write_json_atomically(folder / "result.json", result, indent=2)
 

@@ -15,14 +15,21 @@ import yaml
 
 from kdviz.engine.evaluate import evaluate
 from kdviz.files import write_atomically
-from kdviz.runs.checkpoints import load_detector, save_student, sha256
+from kdviz.runs.checkpoints import (
+    ADAPTERS,
+    load_adapters,
+    load_detector,
+    save_adapters,
+    save_student,
+    sha256,
+)
 from kdviz.runs.embedded import FOLDER
 from kdviz.runs.prepare import open_splits
 from kdviz.runs.run import run
 from kdviz.runs.spec import RunSpec, load_spec
 
 RECIPES = FOLDER.parent / "notebooks" / "recipes" / "scenes"
-ORDER = ("teacher", "student", "fitnets", "fgfi")
+ORDER = ("teacher", "student", "fitnets", "fgfi", "dist2")
 """The teacher comes first: the exported file of it is what the students learn from."""
 
 
@@ -44,7 +51,7 @@ def embed(folder: Path, spec: RunSpec, recipe: Path, target: Path) -> dict[str, 
     save_student(target, spec, parts, classes, ap, dtype=torch.float16)
     exported, _ = load_detector(target)
     metrics, _ = evaluate(exported, open_splits(spec.data)[1])
-    return {
+    entry = {
         "file": target.name,
         "sha256": sha256(target),
         "model": spec.student.name,
@@ -56,6 +63,13 @@ def embed(folder: Path, spec: RunSpec, recipe: Path, target: Path) -> dict[str, 
         "seconds": round(result["speed"]["seconds"]),
         "environment": result["environment"],
     }
+    if (folder / ADAPTERS).exists():
+        beside = target.with_suffix(f".{ADAPTERS}")
+        teacher, _ = load_detector(FOLDER / "teacher.safetensors")
+        methods = load_adapters(folder / ADAPTERS, student=parts, teacher=teacher)
+        save_adapters(beside, spec, list(methods.values()), dtype=torch.float16)
+        entry |= {"adapters": beside.name, "adapters_sha256": sha256(beside)}
+    return entry
 
 
 def main() -> None:

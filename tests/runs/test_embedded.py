@@ -89,7 +89,7 @@ class TestShipped:
             assert embedded.is_intact(name), entry["file"]
             assert 0 < entry["ap"] < 1
             assert entry["command"].startswith("kdviz run notebooks/recipes/")
-        listed = {entry["file"] for entry in entries.values()}
+        listed = {x[key] for x in entries.values() for key in ("file", "adapters") if key in x}
         assert {x.name for x in embedded.FOLDER.glob("*.safetensors")} == listed
         assert sum((embedded.FOLDER / x).stat().st_size for x in listed) < 50e6
 
