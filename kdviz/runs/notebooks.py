@@ -61,6 +61,27 @@ def notebook_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.ipynb"))
 
 
+def questions() -> dict[str, str]:
+    """The question that each notebook asks, its title, by name in reading order."""
+    titles = {}
+    for name in notebook_names():
+        first = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4).cells[0].source
+        titles[name] = first.partition("\n")[0].removeprefix("# ")
+    return titles
+
+
+def suite_map(folder: str = "") -> str:
+    """A Markdown table of the notebooks and their questions, with links.
+
+    Args:
+        folder: put before each file's name, such as ``notebooks/``.
+    """
+    rows = ["| notebook | question |", "|---|---|"]
+    for name, question in questions().items():
+        rows.append(f"| [`{name}`]({folder}{name}.ipynb) | {question} |")
+    return "\n".join(rows)
+
+
 def notebook_parameters(name: str) -> Parameters:
     """The parameters of a notebook with their defaults, read from its cell tagged ``parameters``.
 

@@ -11,6 +11,7 @@ from kdviz.plots import compare_detections, to_png
 from kdviz.runs import combinations
 from kdviz.runs.embedded import FOLDER, manifest
 from kdviz.runs.lessons import detections_of, open_detector, open_lesson
+from kdviz.runs.notebooks import suite_map
 
 README = FOLDER.parent / "README.md"
 SCENE = 10
@@ -78,6 +79,7 @@ def results_table() -> str:
 def filled(text: str) -> str:
     """The README with its generated parts put between their marks."""
     parts = {
+        "notebooks": suite_map("notebooks/"),
         "methods": methods_table(),
         "results": results_table(),
     }
