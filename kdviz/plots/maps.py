@@ -265,6 +265,7 @@ def draw_bar(figure: Figure, axes: Axes, scale: Scale, unit: str, opacity: float
     low, high = scale.norm.vmin or 0.0, scale.norm.vmax or 0.0
     # An image is drawn in half the time of matplotlib's own colour bar.
     ramp = np.linspace(high, low, 256)[:, None]
+    axes.set_label("<colorbar>")  # as matplotlib names its own; a click on it means nothing
     axes.imshow(ramp, extent=(0, 1, low, high), aspect="auto", cmap=scale.colours, norm=scale.norm,
                 alpha=opacity, interpolation="nearest", origin="upper")  # fmt: skip
     axes.xaxis.set_visible(False)

@@ -1,6 +1,7 @@
 """Thin ipywidgets shells over the figures; each leaves a static picture."""
 
 from kdviz.widgets.controls import Control as Control
+from kdviz.widgets.controls import make_control as make_control
 from kdviz.widgets.controls import thumbnails as thumbnails
 from kdviz.widgets.explorers import explore_detections as explore_detections
 from kdviz.widgets.explorers import explore_maps as explore_maps

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdviz.plots.theme import to_png
 from kdviz.widgets.controls import make_control, need_ipywidgets
+from kdviz.widgets.picture import live_picture
 
 Render = Callable[..., Figure | tuple[Figure, Any]]
 """A pure function from settings, given by keyword, to a figure."""
+
+Pick = Callable[[int, float, float, dict[str, Any]], Mapping[str, Any]]
+"""What a click means: ``(panel, x, y, state)``, to new values of controls by name.
+
+``panel`` counts the axes of the figure in the order they were made, colour bars left out; ``x`` and
+``y`` are in the data of that panel, for an image its pixels; ``state`` are the present settings.
+"""
 
 # The live figure and the static picture are two outputs that follow each other, since a renderer
 # that knows widgets but has lost the model shows an error and no second choice. This rule is inside
@@ -35,20 +45,19 @@ class InteractiveFigure:
         view: the widget with controls and picture.
         controls: the widgets whose ``value`` is the setting, by name.
         picture: the widget that holds the PNG.
-        message: the widget that shows what went wrong in the last painting, else empty.
+        message: the widget that shows what went wrong in the last painting or click, else empty.
     """
 
-    def __init__(self, render: Render, settings: dict[str, Any]) -> None:
+    def __init__(self, render: Render, pick: Pick | None, settings: dict[str, Any]) -> None:
         widgets = need_ipywidgets()
         controls = {name: make_control(name, setting) for name, setting in settings.items()}
         self._render = render
+        self._pick = pick
         self._static: Any = None
         self.controls = {name: control.source for name, control in controls.items()}
-        self.picture = widgets.Image(
-            value=self._paint(compression=6), format="png", layout={"max_width": "100%"}
-        )
-        # An image is as wide as its box; the box must not stretch it over the whole cell.
-        self.picture.layout.align_self = "flex-start"
+        png = self._paint(compression=6)
+        self.picture = live_picture(png, None if pick is None else self.click)
+        self.picture.alt = self._told()
         self.message = widgets.HTML()
         hide = widgets.HTML(_HIDE_STATIC, layout={"display": "none"})
         row = widgets.HBox(
@@ -69,28 +78,68 @@ class InteractiveFigure:
         """The present picture."""
         return bytes(self.picture.value)
 
+    def click(self, x: float, y: float) -> None:
+        """Do what a reader's click on the picture does.
+
+        Args:
+            x: pixels of the PNG from its left edge.
+            y: pixels of the PNG from its top edge.
+        """
+        place = place_in(self._figure, x, y)
+        if self._pick is None or place is None:
+            return
+        self.message.value = ""
+        try:
+            self._put(self._pick(*place, self.state))
+        except Exception as error:
+            self._complain(error)
+
+    def _put(self, values: Mapping[str, Any]) -> None:
+        strange = sorted(values.keys() - self.controls.keys())
+        if strange:
+            raise KeyError(f"pick gave {strange}, but the controls are {sorted(self.controls)}")
+        # All are set before the first of them tells anybody, so that no figure is painted halfway.
+        with ExitStack() as held:
+            for name in values:
+                held.enter_context(self.controls[name].hold_trait_notifications())
+            for name, value in values.items():
+                self.controls[name].value = value
+
     def _paint(self, compression: int) -> bytes:
-        drawn = self._render(**self.state)
+        self._painted = self.state
+        drawn = self._render(**self._painted)
         figure = drawn[0] if isinstance(drawn, tuple) else drawn
-        return to_png(figure, compression)
+        png = to_png(figure, compression)
+        self._figure = figure
+        return png
 
     def _repaint(self, _: object) -> None:
-        # An exception in a widget's callback is seen by nobody, so the page has to say it.
+        if self.state == self._painted:
+            return  # the second of several controls that were set together
         try:
             self.picture.value = self._paint(compression=1)
         except Exception as error:
-            text = html.escape(f"{type(error).__name__}: {error}")
-            self.message.value = f'<pre style="color:#96003C">{text}</pre>'
+            self._complain(error)
             return
+        self.picture.alt = self._told()
         self.message.value = ""
         if self._static is not None:
             self._static.update(self._static_bundle(), raw=True)
 
+    def _complain(self, error: Exception) -> None:
+        # An exception in a widget's callback is seen by nobody, so the page has to say it.
+        text = html.escape(f"{type(error).__name__}: {error}")
+        style = "color:var(--jp-error-color1,#96003C);white-space:pre-wrap"
+        self.message.value = f'<pre style="{style}">{text}</pre>'
+
+    def _told(self) -> str:
+        settings = ", ".join(f"{name}={value}" for name, value in self._painted.items())
+        return f"figure at {settings}" if settings else "figure"
+
     def _static_bundle(self) -> dict[str, str]:
-        settings = ", ".join(f"{name}={value}" for name, value in self.state.items())
         return {
             "image/png": base64.b64encode(self.png).decode("ascii"),
-            "text/plain": f"figure at {settings}" if settings else "figure",
+            "text/plain": self._told(),
         }
 
     def _ipython_display_(self) -> None:
@@ -102,13 +151,23 @@ class InteractiveFigure:
         self._static = display(self._static_bundle(), raw=True, display_id=True)
 
 
-def interactive_figure(render: Render, /, **controls: Any) -> InteractiveFigure:
-    """A figure with controls.
+def interactive_figure(
+    render: Render, /, pick: Pick | None = None, **controls: Any
+) -> InteractiveFigure:
+    """A figure with controls, which may also be clicked.
+
+    Two figures that are given the same `Control` are linked: each shows it, and a move of either
+    repaints both, once.
 
     Args:
         render: a pure function that takes each control's value by its name and returns a figure, or
             (figure, axes) as all of `kdviz.plots` do. It should read cached features: it runs at
             every move.
+        pick: called when a panel of the picture is clicked, as ``pick(panel, x, y, state)`` with
+            the number of the panel from 0 (colour bars are not counted), the place in the data of
+            that panel, and the present settings by name. The values it returns, by name, are put
+            into those controls, and the picture is painted once; ``{}`` changes nothing. What a
+            click does should be in reach of the controls, too: a keyboard has only them.
         **controls: by name: ``threshold=(0.0, 1.0, 0.05, 0.5)`` for a slider from low to high with
             step and start, ``image=range(20)``, ``level=["p3", "p4"]``, ``grid=True``, or
             ``image=thumbnails(images)``.
@@ -117,6 +176,29 @@ def interactive_figure(render: Render, /, **controls: Any) -> InteractiveFigure:
         What to put in the last line of a cell.
 
     Raises:
-        ImportError: ipywidgets is not installed.
+        ImportError: ipywidgets or anywidget is not installed.
     """
-    return InteractiveFigure(render, controls)
+    return InteractiveFigure(render, pick, controls)
+
+
+def place_in(figure: Figure, x: float, y: float) -> tuple[int, float, float] | None:
+    """Where a point of a drawn figure lies: number of its panel, and x and y in its data.
+
+    Args:
+        figure: drawn, so that its panels have their places.
+        x: pixels from the left edge of the figure.
+        y: pixels from its top edge.
+
+    Returns:
+        None outside all panels, and on a colour bar.
+    """
+    point = x, figure.canvas.get_width_height()[1] - y
+    for number, axes in enumerate(filter(_is_panel, figure.axes)):
+        if axes.get_visible() and axes.bbox.contains(*point):
+            across, along = axes.transData.inverted().transform(point)
+            return number, float(across), float(along)
+    return None
+
+
+def _is_panel(axes: Axes) -> bool:
+    return axes.get_label() != "<colorbar>"
