@@ -26,8 +26,12 @@ class GroundTruth:
 
     Attributes:
         image_ids: ids of the images, rising, (I,).
+        image_sizes: width, height in pixels, (I, 2); NaN where the record does not tell.
+        file_names: one per image, empty where the record does not tell.
         category_ids: ids of the categories, rising, (K,).
         category_names: one per category, no two equal.
+        object_ids: annotation ids in the order of the file, (G,); 1 to G where they are missing or
+            repeat.
         image: number of the image of each object, (G,).
         category: number of the category of each object, (G,).
         boxes: x, y, width, height in original pixels, (G, 4).
@@ -38,8 +42,11 @@ class GroundTruth:
     """
 
     image_ids: NDArray[np.int64]
+    image_sizes: NDArray[np.float64]
+    file_names: tuple[str, ...]
     category_ids: NDArray[np.int64]
     category_names: tuple[str, ...]
+    object_ids: NDArray[np.int64]
     image: NDArray[np.int64]
     category: NDArray[np.int64]
     boxes: NDArray[np.float64]
@@ -71,8 +78,8 @@ class DetectionColumns:
 def read_annotations(source: str | Path | Mapping[str, Any]) -> GroundTruth:
     """Read and check COCO annotations.
 
-    Annotation ids are not read: they may repeat or be 0 without harm. ``area`` defaults to that of
-    the box, ``iscrowd`` to 0.
+    Annotation ids may be missing, repeat or be 0 without harm. ``area`` defaults to that of the
+    box, ``iscrowd`` to 0.
 
     Args:
         source: a file or what is in it.
@@ -94,8 +101,8 @@ def read_annotations(source: str | Path | Mapping[str, Any]) -> GroundTruth:
     for ids, part in ((image_ids, "images"), (category_ids, "categories")):
         if repeated := first_repeated(ids):
             raise ValueError(f"{name}: ids of {part} must differ, but there are more of {repeated}")
-    order = np.argsort(category_ids)
-    image_ids, category_ids = np.sort(image_ids), category_ids[order]
+    by_id, order = np.argsort(image_ids), np.argsort(category_ids)
+    image_ids, category_ids = image_ids[by_id], category_ids[order]
 
     boxes = column(objects, "bbox", "box", name)
     of_image = column(objects, "image_id", "integer", name)
@@ -117,8 +124,11 @@ def read_annotations(source: str | Path | Mapping[str, Any]) -> GroundTruth:
     note = f"{ignored.sum()} annotations say ignore; COCO goes by iscrowd alone, so they count"
     return GroundTruth(
         image_ids=image_ids,
+        image_sizes=np.array([_size(images[i]) for i in by_id]).reshape(-1, 2),
+        file_names=tuple(str(images[i].get("file_name") or "") for i in by_id),
         category_ids=category_ids,
         category_names=_distinct([categories[i].get("name") for i in order], category_ids),
+        object_ids=_object_ids(objects),
         image=image,
         category=category,
         boxes=boxes,
@@ -145,6 +155,26 @@ def read_detections(
         FileNotFoundError: there is no such file.
         ValueError: some result cannot be evaluated; the message counts and names the first cases.
     """
+    detections, faults = examine_detections(source, ground_truth)
+    faults.raise_if_any()
+    return detections
+
+
+def examine_detections(
+    source: str | Path | Sequence[Mapping[str, Any]], ground_truth: GroundTruth
+) -> tuple[DetectionColumns, Faults]:
+    """Like `read_detections`, with what is wrong noted and not yet raised.
+
+    The caller may note more before it raises; the columns are of use only if nothing was noted.
+
+    Args:
+        source: a file or the list in it; the list may be empty.
+        ground_truth: the annotations.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no list, or an entry lacks a field.
+    """
     items, name = _load(source, "detections")
     if not _is_list(items):
         hint = "; are these the annotations?" if isinstance(items, Mapping) else ""
@@ -161,11 +191,10 @@ def read_detections(
     faults.add(~((scores >= 0) & (scores <= 1)), "score is not in [0, 1]", scores)
     faults.add(~np.isfinite(boxes).all(axis=1), "bbox is not finite", boxes)
     faults.add(np.any(boxes[:, 2:] < 0, axis=1), "bbox has a negative width or height", boxes)
-    faults.raise_if_any()
     notes = [] if len(items) else ["there are no detections"]
     if flat := int(np.any(boxes[:, 2:] == 0, axis=1).sum()):
         notes.append(f"{flat} detections have no width or no height: false positives all")
-    return DetectionColumns(image, category, boxes, scores, tuple(notes))
+    return DetectionColumns(image, category, boxes, scores, tuple(notes)), faults
 
 
 def _load(source: Any, noun: str) -> tuple[Any, str]:
@@ -182,6 +211,20 @@ def _describe(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"an object with the keys {sorted(map(str, value))[:8]}"
     return f"of type {type(value).__name__}"
+
+
+def _size(image: Mapping[str, Any]) -> list[float]:
+    sides = (image.get("width"), image.get("height"))
+    return [float(x) if isinstance(x, int | float) and x > 0 else np.nan for x in sides]
+
+
+def _object_ids(objects: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
+    told = [item.get("id") for item in objects]
+    if all(isinstance(x, int) and not isinstance(x, bool) for x in told):
+        ids = np.array(told, dtype=np.int64)
+        if not first_repeated(ids):
+            return ids
+    return np.arange(1, len(objects) + 1)
 
 
 def _distinct(names: Sequence[Any], ids: NDArray[np.int64]) -> tuple[str, ...]:
