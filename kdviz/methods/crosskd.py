@@ -20,11 +20,12 @@ from torchvision.ops import generalized_box_iou_loss
 
 from kdviz.checks import check_same_shape
 from kdviz.detectors.assembly import anchor_counts, image_list
+from kdviz.detectors.assignment import matched_boxes
 from kdviz.detectors.dense import FCOSParts, RetinaNetParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import channel_moments, in_full_precision, match_levels, standardise
 from kdviz.methods.base import Distillation, Method, TermWeight
-from kdviz.methods.slots import best_of_cells, decoded_boxes, matched_boxes, slot_scores
+from kdviz.methods.slots import best_of_cells, decoded_boxes, slot_scores
 from kdviz.structures import Batch, HeadOutput, LevelInfo, Pyramid
 
 # --- where ----------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from torch.nn import functional
 from torchvision.ops import clip_boxes_to_image, nms, roi_align
 
 from kdviz.checks import check_same_shape
+from kdviz.detectors.assignment import matched_boxes
 from kdviz.detectors.dense import FCOSParts, RetinaNetParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, in_full_precision, match_levels
@@ -29,7 +30,6 @@ from kdviz.methods.slots import (
     best_of_cells,
     check_same_slots,
     decoded_boxes,
-    matched_boxes,
     slot_scores,
 )
 from kdviz.structures import Batch, Pyramid

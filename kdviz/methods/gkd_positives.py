@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from kdviz.detectors.assignment import matched_boxes
 from kdviz.detectors.dense import FCOSParts, RetinaNetParts
 from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import Pass
 from kdviz.detectors.ssd import SSDParts
 from kdviz.methods.fgfi import levels_by_scale
-from kdviz.methods.slots import matched_boxes
 
 
 @dataclass(frozen=True)
@@ -154,20 +154,7 @@ def positives(
 
 def _assigned(student: Pass, instances: Instances) -> Tensor:
     """Instance of each slot by the detector's own rule, (N, P); below 0 for none."""
-    output = student.output
-    if isinstance(student.parts, SSDParts):
-        model: Any = student.parts.model
-        anchors: Any = output.extras["anchors"]
-        matched = torch.stack(
-            [
-                model.proposal_matcher(box_iou(boxes, priors))
-                if len(boxes)
-                else torch.full((len(priors),), -1, device=priors.device)
-                for priors, boxes in zip(anchors, instances.boxes, strict=True)
-            ]
-        )
-    else:
-        matched = matched_boxes(student.parts, output, instances.boxes)
+    matched = matched_boxes(student.parts, student.output, instances.boxes)
     counts = [len(boxes) for boxes in instances.boxes]
     first = torch.tensor([sum(counts[:n]) for n in range(len(counts))], device=matched.device)
     return torch.where(matched >= 0, matched + first[:, None], -1)

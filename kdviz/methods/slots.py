@@ -6,8 +6,6 @@ row-major (h, w, a) inside a level.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -87,31 +85,6 @@ def decoded_boxes(parts: DetectorParts, output: HeadOutput) -> Tensor:
     if isinstance(model, FCOS):
         return model.box_coder.decode(boxes, anchors)
     return model.box_coder.decode_single(boxes.flatten(0, 1), anchors.flatten(0, 1)).view_as(boxes)
-
-
-def matched_boxes(parts: DetectorParts, output: HeadOutput, boxes: Sequence[Tensor]) -> Tensor:
-    """Which box each slot would be trained on, if these were the ground truth.
-
-    Args:
-        parts: FCOS or RetinaNet.
-        output: of its head.
-        boxes: of each image, (G, 4) xyxy in network pixels.
-
-    Returns:
-        int64 (N, P): index of the box, -1 for background, -2 for a slot that is left out.
-    """
-    model: Any = parts.model
-    # torchvision assigns at the start of compute_loss and hands the result to its head. A stand-in
-    # for model and head gets the result alone, without a second version of the rules.
-    stand_in = SimpleNamespace(
-        head=SimpleNamespace(compute_loss=lambda *told: told[-1]),
-        proposal_matcher=getattr(model, "proposal_matcher", None),
-        center_sampling_radius=getattr(model, "center_sampling_radius", None),
-    )
-    targets = [{"boxes": each} for each in boxes]
-    slots = [list(output.slots)] if isinstance(model, FCOS) else []
-    matched = type(model).compute_loss(stand_in, targets, {}, list(_anchors(output)), *slots)
-    return torch.stack(matched)
 
 
 def _anchors(output: HeadOutput) -> Tensor:

@@ -10,8 +10,9 @@ from torch.testing import assert_close
 from torchvision.ops import generalized_box_iou_loss
 
 from kdviz.detectors import Pass
+from kdviz.detectors.assignment import matched_boxes
 from kdviz.methods.crosskd import CrossKD, SplitHead, align_scale, quality_focal
-from kdviz.methods.slots import decoded_boxes, matched_boxes
+from kdviz.methods.slots import decoded_boxes
 
 DENSE = ["fcos", "retinanet"]
 

@@ -17,6 +17,7 @@ from torch.testing import assert_close
 from torchvision.ops import box_iou
 
 from kdviz.detectors import Pass, RetinaNetParts
+from kdviz.detectors.assignment import matched_boxes
 from kdviz.methods.gkd import (
     GKD,
     cell_owners,
@@ -31,7 +32,6 @@ from kdviz.methods.gkd import (
 from kdviz.methods.gkd_bank import PrototypeBank, collect_instances
 from kdviz.methods.gkd_positives import box_instances, positives
 from kdviz.methods.gkd_prototypes import box_means, densities
-from kdviz.methods.slots import matched_boxes
 from kdviz.structures import Level, Pyramid
 
 FAMILIES = ("fcos", "retinanet", "fasterrcnn", "ssdlite")

@@ -3,10 +3,9 @@
 import pytest
 import torch
 from torch.testing import assert_close
-from torchvision.ops import box_iou
 
 from kdviz.detectors import Pass
-from kdviz.methods.slots import best_of_cells, decoded_boxes, matched_boxes, slot_scores
+from kdviz.methods.slots import best_of_cells, decoded_boxes, slot_scores
 from kdviz.structures import HeadOutput, Level, Pyramid
 
 
@@ -59,34 +58,3 @@ def test_boxes_are_decoded_in_full_precision(pair, batch_for):
     assert centres[0].dtype == torch.float32
     assert (decoded_boxes(teacher, half) - decoded_boxes(teacher, output)).abs().max() < 1
     assert centres[0].shape == anchors[..., :2].shape
-
-
-class TestMatching:
-    def test_retinanet(self, pair, batch_for):
-        teacher = pair("retinanet")[1]
-        batch = batch_for(teacher)
-        output = Pass(teacher, batch).output
-        boxes = [target["boxes"] for target in batch.targets]
-        matched = matched_boxes(teacher, output, boxes)
-        assert matched.shape == output.logits.shape[:2]
-        assert (matched[1] == -1).all()  # no boxes
-        iou = box_iou(boxes[0], output.extras["anchors"][0])
-        best, owner = iou.max(dim=0)
-        assert (matched[0][best >= 0.5] == owner[best >= 0.5]).all()
-        assert set(matched[0][(best >= 0.4) & (best < 0.5)].tolist()) <= {-2, 0, 1}
-        assert set(matched[0].tolist()) == {-2, -1, 0, 1}
-
-    def test_fcos_points_lie_near_the_centre_of_their_box(self, pair, batch_for):
-        teacher = pair("fcos")[1]
-        batch = batch_for(teacher)
-        output = Pass(teacher, batch).output
-        boxes = batch.targets[0]["boxes"]
-        matched = matched_boxes(teacher, output, [target["boxes"] for target in batch.targets])
-        assert set(matched[0].tolist()) == {-1, 0, 1}
-        assert set(matched[1].tolist()) == {-1}
-        anchors = output.extras["anchors"][0][matched[0] >= 0]
-        points = (anchors[:, :2] + anchors[:, 2:]) / 2
-        owner = boxes[matched[0][matched[0] >= 0]]
-        centres = (owner[:, :2] + owner[:, 2:]) / 2
-        radius = 1.5 * (anchors[:, 2] - anchors[:, 0])
-        assert ((points - centres).abs().amax(dim=1) < radius).all()
