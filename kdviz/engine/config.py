@@ -55,6 +55,8 @@ class TrainConfig(BaseModel):
     """Steps between checkpoints."""
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of ``metrics.jsonl``."""
+    eval_every: int = Field(default=0, ge=0)
+    """Steps between scorings of the validation split on the way; 0 scores at the end alone."""
     zero_patience: int = Field(default=50, ge=1)
     """Steps in a row after which a term that is always zero stops the run."""
 

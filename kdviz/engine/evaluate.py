@@ -15,6 +15,7 @@ from kdviz.datasets.transforms import eval_preset
 from kdviz.detectors.parts import DetectorParts, in_eval
 from kdviz.engine.coco_eval import evaluate_coco, to_coco_results
 from kdviz.engine.coco_metrics import CocoMetrics
+from kdviz.structures import Detection
 
 Results = list[dict[str, Any]]
 
@@ -48,6 +49,7 @@ def detect(
         for images, targets in _with_progress(loader, fabric):
             batch = parts.preprocess([image.to(device) for image in images])
             found = parts.detections(parts.head(parts.features(batch), batch), batch)
+            found = [_of_a_class(detection) for detection in found]
             image_ids = [int(target["image_id"]) for target in targets]
             results += to_coco_results(found, image_ids, category_ids)
     if fabric.world_size > 1:
@@ -68,6 +70,12 @@ def evaluate(
     """COCO numbers of a detector on a data set, and the detections they come from."""
     results = detect(parts, data, batch_size=batch_size, workers=workers, fabric=fabric)
     return evaluate_coco(data.record, results), results
+
+
+def _of_a_class(detection: Detection) -> Detection:
+    """Without label 0: a sigmoid head never learns that column, and a young one still scores it."""
+    kept = detection.labels > 0
+    return Detection(detection.boxes[kept], detection.scores[kept], detection.labels[kept])
 
 
 def _with_progress(loader: DataLoader, fabric: Fabric) -> tqdm:

@@ -29,6 +29,9 @@ from kdviz.methods.base import TermWeight
 LoaderFactory = Callable[[int], DataLoader]
 """Batches from a given step on, as ``(images, targets)``."""
 
+Score = Callable[[], Mapping[str, float]]
+"""Named numbers of the student as it is now, such as its AP on the validation split."""
+
 
 class Interrupted(Exception):
     """The run was asked to stop; its checkpoint is written, the same command goes on from it."""
@@ -59,6 +62,7 @@ def train(
     folder: Path,
     spec_hash: str,
     fabric: Fabric,
+    score: Score | None = None,
 ) -> Outcome:
     """Train, from the last checkpoint of ``folder`` if there is one.
 
@@ -72,6 +76,8 @@ def train(
         folder: where ``metrics.jsonl`` and ``last.ckpt`` live.
         spec_hash: what the checkpoint must have been written for.
         fabric: device, precision and processes.
+        score: asked every ``config.eval_every`` steps but the last; changes no later number of the
+            training.
 
     Raises:
         Interrupted: SIGTERM came; the checkpoint is written.
@@ -131,6 +137,12 @@ def train(
             step += 1
             progress.update()
             done = step == config.steps
+            if score and config.eval_every and step % config.eval_every == 0 and not done:
+                before = time.perf_counter()
+                # With the number of the step before it: what a checkpoint has seen stays in the
+                # history when the run goes on from there.
+                history.write({"step": step - 1, "metrics": _score(score, trainee, averaged)})
+                started += time.perf_counter() - before
             # All processes stop at one step: the first decides, at a step they all come to.
             stopping = fabric.broadcast(stop.asked) if fabric.world_size > 1 else stop.asked
             if step % config.checkpoint_every == 0 or done or stopping:
@@ -172,6 +184,19 @@ def make_fabric(config: TrainConfig) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _score(score: Score, trainee: Trainee, averaged: AveragedModel | None) -> dict[str, float]:
+    """Numbers of the weights that would be exported now; weights and random draws stay."""
+    own = {key: values.clone() for key, values in trainee.model.state_dict().items()}
+    device = next(trainee.model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        if averaged is not None:
+            trainee.model.load_state_dict(averaged.module.state_dict())
+        try:
+            return dict(score())
+        finally:
+            trainee.model.load_state_dict(own)
 
 
 def _weight(key: str, weights: Mapping[str, TermWeight], step: int, steps: int) -> float:

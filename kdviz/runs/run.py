@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,7 +47,7 @@ def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
     Raises:
         FileNotFoundError: data or a checkpoint is missing.
         ValueError: data, checkpoints and spec do not fit each other, or a term is always zero.
-        RuntimeError: a GPU is asked for and there is none.
+        RuntimeError: a GPU is asked for and there is none, or another process is at this run.
         FloatingPointError: a loss is not finite.
         kdviz.engine.train.Interrupted: SIGTERM came; the checkpoint is written.
         OSError: the disk is full.
@@ -58,6 +62,13 @@ def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
 
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone_in(folder, scene):
+        _fill(folder, spec, scene, fresh)
+    return folder
+
+
+def _fill(folder: Path, spec: RunSpec, scene: Prepared, fresh: bool) -> None:
+    """Train, score and export into a folder that exists."""
     try:
         write_atomically(folder / "spec.yaml", spec.to_yaml())
         outcome = _train(spec, scene, folder)
@@ -79,7 +90,28 @@ def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
         _export(folder, spec, scene, result, results)
         print(metrics)
     scene.fabric.barrier()
-    return folder
+
+
+@contextmanager
+def _alone_in(folder: Path, scene: Prepared) -> Iterator[None]:
+    """Keep a second command out of a run's folder, until the block or this process ends."""
+    if sys.platform == "win32" or not scene.fabric.is_global_zero:
+        yield
+        return
+    import fcntl
+
+    lock = os.open(folder, os.O_RDONLY)  # the folder itself, so that nothing is left behind
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"another process is at work on {folder}; wait until it is done, or stop it, and "
+                "give the same command again"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
 
 
 def _train(spec: RunSpec, scene: Prepared, folder: Path) -> Outcome:

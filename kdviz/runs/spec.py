@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from kdviz.engine.config import TrainConfig
 from kdviz.methods import TermWeight, method_named
 
+_LATER = ("eval_every",)
+"""Training keys that came after the first runs; left at their default, they change no hash."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -142,8 +145,11 @@ class RunSpec(_Record):
     @property
     def hash8(self) -> str:
         """Eight hex digits of the spec's content; two runs share a folder if and only if equal."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:8]
+        content = self.model_dump(mode="json")
+        for key in _LATER:
+            if content["train"][key] == TrainConfig.model_fields[key].default:
+                del content["train"][key]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def folder_name(self) -> str:

@@ -144,6 +144,7 @@ GKD = {"name": "gkd", "options": {"refresh_every": 4}}  # keeps prototypes betwe
 def test_killed_anywhere_and_resumed_gives_the_same_bits(number, method, tiny, teacher, workplace):
     """The kill comes when a drawn number of steps is in the history; then the run goes on."""
     tiny["train"] |= {"steps": 12, "augmentation": "flip-jitter", "ema_decay": 0.9}
+    tiny["train"]["eval_every"] = 5
     spec = parse_spec({**distilled(tiny, teacher), "methods": [method]})
     whole = load_file(run(spec, workplace / "whole") / "student.safetensors")
     (workplace / "spec.yaml").write_text(spec.to_yaml())
@@ -169,7 +170,44 @@ def test_killed_anywhere_and_resumed_gives_the_same_bits(number, method, tiny, t
     resumed = load_file(run(spec, workplace / "cut") / "student.safetensors")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole), f"killed at step {last}"
-    assert [r["step"] for r in read_history(metrics)] == list(range(12))
+    history = read_history(metrics)
+    assert [r["step"] for r in history if "terms" in r] == list(range(12))
+    assert [r["step"] for r in history if "metrics" in r] == [4, 9]
+
+
+class TestScoresOnTheWay:
+    def test_they_are_in_the_history_and_change_nothing_else(self, tiny, workplace):
+        tiny["train"] |= {"augmentation": "flip-jitter", "ema_decay": 0.5}
+        quiet = run(parse_spec(tiny))
+        tiny["train"]["eval_every"] = 2
+        spoken = run(parse_spec(tiny))
+        before, after = (read_history(folder / "metrics.jsonl") for folder in (quiet, spoken))
+        told = [record for record in after if "metrics" in record]
+        assert [record["step"] for record in told] == [1, 3, 5]
+        assert all(list(record["metrics"]) == ["AP", "AP50", "AP75"] for record in told)
+        losses = [[r["terms"] for r in history if "terms" in r] for history in (before, after)]
+        assert losses[0] == losses[1]
+        weights = [load_file(folder / "student.safetensors") for folder in (quiet, spoken)]
+        assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+    def test_the_last_step_is_scored_once(self, tiny, workplace):
+        tiny["train"] |= {"steps": 4, "eval_every": 4}
+        history = read_history(run(parse_spec(tiny)) / "metrics.jsonl")
+        assert not any("metrics" in record for record in history)
+
+
+def test_a_second_process_stays_out(tiny, workplace):
+    fcntl = pytest.importorskip("fcntl")
+    spec = parse_spec(tiny)
+    folder = workplace / "runs" / spec.folder_name
+    folder.mkdir(parents=True)
+    other = os.open(folder, os.O_RDONLY)  # locks belong to what was opened, not to the process
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(RuntimeError, match=r"another process is at work on .*tiny-"):
+        run(spec)
+    assert not any(folder.iterdir())
+    os.close(other)
+    assert (run(spec) / "result.json").exists()
 
 
 class TestRefusals:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from kdviz.methods import FGFI
@@ -45,6 +47,15 @@ def test_hash_follows_content_alone(spec_file, tmp_path):
     assert load_spec(written).hash8 == spec.hash8
     assert spec.folder_name == f"one-{spec.hash8}"
     assert load_spec(spec_file, ["train.seed=1"]).hash8 != spec.hash8
+
+
+def test_hashes_of_runs_made_long_ago(spec_file):
+    """Keys that came later count only where they are used."""
+    recipe = Path(__file__).parents[2] / "notebooks" / "recipes" / "scenes" / "fgfi.yaml"
+    assert load_spec(recipe).hash8 == "4e81b4f7"
+    plain = load_spec(spec_file)
+    assert load_spec(spec_file, ["train.eval_every=0"]).hash8 == plain.hash8
+    assert load_spec(spec_file, ["train.eval_every=9"]).hash8 != plain.hash8
 
 
 @pytest.mark.parametrize(
