@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kdviz.diagnosis.errors import WRONG_TYPES, BoxType, TypedBoxes
-from kdviz.diagnosis.overlaps import Integers
-from kdviz.diagnosis.precision import TIDE_RECALLS, Ranking, ranking
+from kdviz.diagnosis.overlaps import Integers, falling
+from kdviz.diagnosis.precision import TIDE_RECALLS, Ranking, counted_boxes, ranking
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def error_costs(typed: TypedBoxes) -> ErrorCosts:
     objects = np.flatnonzero(~typed.truth.crowd)
     found = objects[typed.found_by[objects] >= 0]
     repairable = objects[~typed.missed[objects]]
-    counted = np.flatnonzero(typed.type < BoxType.IGNORED)
+    counted = counted_boxes(typed)
     # tidecv's order of equal scores once anything is mended: wrong boxes go before right ones.
     is_right = typed.type[counted] == BoxType.TRUE
     wrong_first = counted[np.argsort(is_right, kind="stable")]
@@ -69,13 +69,14 @@ def _mended(typed: TypedBoxes, kind: BoxType, objects: Integers) -> Ranking:
     wrong_class = typed.boxes.category[chosen] != typed.truth.category[pointed_at]
     mend = (wrong_class & (kind == BoxType.CLASS)) | (~wrong_class & (kind == BoxType.LOCALISATION))
     pointed_at, chosen = pointed_at[mend], chosen[mend]
-    wrong = (typed.type < BoxType.IGNORED) & (typed.type != BoxType.TRUE) & (typed.type != kind)
-    others, right = np.flatnonzero(wrong), np.flatnonzero(typed.type == BoxType.TRUE)
-    boxes = np.concatenate([chosen, others, right])
-    category, true = typed.boxes.category[boxes], np.ones(len(boxes), bool)
-    category[: len(chosen)] = typed.truth.category[pointed_at]
-    true[len(chosen) : len(chosen) + len(others)] = False
-    return ranking(typed, boxes, objects, category=category, true=true)
+    category, true = typed.boxes.category.copy(), typed.type == BoxType.TRUE
+    category[chosen], true[chosen] = typed.truth.category[pointed_at], True
+    boxes = falling(typed.boxes.scores, typed.boxes.image)
+    stays = (typed.type < BoxType.IGNORED) & (typed.type != kind)
+    stays[chosen] = True
+    boxes = boxes[stays[boxes]]
+    boxes = boxes[np.argsort(typed.type[boxes] == BoxType.TRUE, kind="stable")]
+    return ranking(typed, boxes, objects, category=category[boxes], true=true[boxes])
 
 
 def _ap50(ranked: Ranking) -> float:

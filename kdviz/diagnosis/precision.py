@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdviz.diagnosis.errors import BoxType, TypedBoxes
-from kdviz.diagnosis.overlaps import Integers, Numbers
+from kdviz.diagnosis.overlaps import Integers, Numbers, falling
 
 # Two roads to the same 101 recalls that differ in the last bit, and so in which box reaches them.
 COCO_RECALLS = np.linspace(0, 1, 101)
@@ -124,8 +124,14 @@ class Ranking:
 
 def rank_boxes(typed: TypedBoxes) -> Ranking:
     """The boxes of one set as COCO ranks them; ignored and surplus boxes are left out."""
-    counted = np.flatnonzero(typed.type < BoxType.IGNORED)
+    counted = counted_boxes(typed)
     return ranking(typed, counted, np.flatnonzero(~typed.truth.crowd))
+
+
+def counted_boxes(typed: TypedBoxes) -> Integers:
+    """The boxes that are right or wrong, image by image and by falling score."""
+    order = falling(typed.boxes.scores, typed.boxes.image)
+    return order[typed.type[order] < BoxType.IGNORED]
 
 
 def ranking(
@@ -141,7 +147,7 @@ def ranking(
 
     Args:
         typed: the set.
-        boxes: which boxes, (n,); of one image and one score the first goes first.
+        boxes: which boxes, (n,); of equal scores the first goes first.
         objects: which objects there are to be found, (g,).
         category: the class of each box in place of its own, (n,).
         true: whether each box is right, in place of its type, (n,).
@@ -150,11 +156,10 @@ def ranking(
     category = typed.boxes.category[boxes] if category is None else category
     true = typed.type[boxes] == BoxType.TRUE if true is None else true
     scores = typed.boxes.scores[boxes] if scores is None else scores
-    image = typed.boxes.image[boxes]
-    order = np.lexsort((image, -scores, category))
+    order = falling(scores, category)
     objects = objects[np.argsort(typed.truth.category[objects], kind="stable")]
     return Ranking(
-        image=image[order],
+        image=typed.boxes.image[boxes[order]],
         category=category[order],
         scores=scores[order],
         true=true[order],
