@@ -83,7 +83,7 @@ def overlapping(
         left = np.repeat(np.arange(block.start, block.stop), counts)
         inside = np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)
         right = order[np.repeat(first[block], counts) + inside]
-        iou = _iou(left_boxes[left], right_boxes[right], right_is_crowd)
+        iou = iou_of_pairs(left_boxes[left], right_boxes[right], right_is_crowd=right_is_crowd)
         some = iou > 0
         found.append((left[some], right[some], iou[some]))
     if not found:
@@ -129,8 +129,11 @@ def _blocks(counts: Integers) -> Iterator[slice]:
         start = stop
 
 
-def _iou(left: Numbers, right: Numbers, right_is_crowd: bool) -> Numbers:
-    """IoU of pairs, summed in the order of COCO's reference code to be equal to the last bit."""
+def iou_of_pairs(left: Numbers, right: Numbers, *, right_is_crowd: bool = False) -> Numbers:
+    """IoU of each left box with the right box of the same row, both x, y, width, height, (n, 4).
+
+    Summed in the order of COCO's reference code, to be equal to the last bit.
+    """
     low = np.maximum(left[:, :2], right[:, :2])
     high = np.minimum(left[:, :2] + left[:, 2:], right[:, :2] + right[:, 2:])
     side = np.maximum(high - low, 0)

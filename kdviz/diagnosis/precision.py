@@ -43,7 +43,7 @@ class Ranking:
     object_category: Integers
     classes: int
 
-    def mean_precision(self, weights: Integers | None = None) -> Numbers:
+    def mean_precision(self, weights: NDArray[np.integer] | None = None) -> Numbers:
         """COCO's AP at the IoU of the matching: the mean over all classes with objects.
 
         Args:
@@ -57,7 +57,9 @@ class Ranking:
         total, count = np.where(known, precision, 0).sum(1), known.sum(1)
         return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
-    def class_precision(self, recalls: Numbers, weights: Integers | None = None) -> Numbers:
+    def class_precision(
+        self, recalls: Numbers, weights: NDArray[np.integer] | None = None
+    ) -> Numbers:
         """Average precision of each class: the mean over recalls of the best precision from there.
 
         Args:
@@ -88,7 +90,7 @@ class Ranking:
         ones = np.ones((1, 1 + max(self.image.max(initial=0), self.object_image.max())), np.int64)
         return COCO_RECALLS, self._curves(COCO_RECALLS, ones)[0, category]
 
-    def _curves(self, recalls: Numbers, weights: Integers) -> Numbers:
+    def _curves(self, recalls: Numbers, weights: NDArray[np.integer]) -> Numbers:
         """Best precision from each recall on, (R, K, P); NaN for classes without objects."""
         edges, hits = np.arange(self.classes + 1), np.flatnonzero(self.true)
         of_hit = self.category[hits]
