@@ -114,7 +114,7 @@ class MethodSpec(_Record):
                 raise ValueError(
                     f"method {self.name!r} has no term {term!r}; its terms are {sorted(schedule)}"
                 )
-            schedule[term] = replace(schedule[term], **changes.model_dump(exclude_unset=True))
+            schedule[term] = replace(schedule[term], **changes.model_dump(exclude_none=True))
         return schedule
 
     @field_validator("name")

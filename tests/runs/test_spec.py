@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from kdviz.methods import FGFI
+from kdviz.methods import FGFI, TermWeight
 from kdviz.runs.spec import load_spec, parse_spec
 
 
@@ -32,6 +32,19 @@ def test_overrides_reach_into_mappings_and_lists(spec_file):
     weight = spec.methods[0].schedule(FGFI.weights)["fgfi"]
     assert (weight.at(1, 30), weight.at(2, 30)) == (0, 0.5)
     assert spec.data.limit == 5
+
+
+def test_a_written_spec_changes_no_schedule(spec_file, tmp_path):
+    """Written out, a weight that is not given reads null; what was published still holds."""
+    change = "methods=[{name: gkd, weights: {gkd_background: {value: 0.5}, gkd_soft: {start: 3}}}]"
+    spec = load_spec(spec_file, [change])
+    written = tmp_path / "written.yaml"
+    written.write_text(spec.to_yaml())
+    published = {"gkd_background": TermWeight(4.0, decay="linear"), "gkd_soft": TermWeight(1.0)}
+    for each in (spec, load_spec(written)):
+        schedule = each.methods[0].schedule(published)
+        assert schedule["gkd_background"] == TermWeight(0.5, decay="linear")
+        assert schedule["gkd_soft"] == TermWeight(1.0, start=3)
 
 
 def test_terms_that_a_method_does_not_have(spec_file):
