@@ -13,6 +13,8 @@ from kdviz.plots.maps import overlay as overlay
 from kdviz.plots.maps import pyramid_row as pyramid_row
 from kdviz.plots.maps import shared_scale as shared_scale
 from kdviz.plots.matching import match_boxes as match_boxes
+from kdviz.plots.progress import compare_runs as compare_runs
+from kdviz.plots.results import ap_differences as ap_differences
 from kdviz.plots.results import compare_ap as compare_ap
 from kdviz.plots.results import precision_recall as precision_recall
 from kdviz.plots.theme import theme as theme

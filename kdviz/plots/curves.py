@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from kdviz.plots.panels import chart_panels, shorten
+from kdviz.plots.lines import choose_scale, label_ends, running_mean, steps_axis
+from kdviz.plots.panels import chart_panels
 from kdviz.plots.theme import CLASS_COLOURS, in_role_order, name_colours, paler, theme
 
 DETECTION_TERMS = frozenset(
@@ -21,8 +21,6 @@ DETECTION_TERMS = frozenset(
     }
 )
 """Loss terms of torchvision's detectors; every other term counts as distillation."""
-
-LABEL_SIZE = 8.0
 
 
 @theme()
@@ -80,8 +78,8 @@ def loss_curves(
     for axes, keys in zip(panels, kinds.values(), strict=True):
         axes.set_xlim(every.min() - margin, every.max() + margin)
         colours = _term_colours(keys)
-        smooth = {key: _running_mean(lines[key][1], smoothing) for key in keys}
-        _choose_scale(axes, smooth.values())
+        smooth = {key: running_mean(lines[key][1], smoothing) for key in keys}
+        choose_scale(axes, smooth.values())
         for key in keys:
             steps, raw = lines[key]
             if smoothing:
@@ -89,8 +87,8 @@ def loss_curves(
             axes.plot(steps, smooth[key], color=colours[key], label=key)
         axes.grid(True, axis="y")
         axes.set_ylabel("loss")
-        _steps_axis(axes, last=axes is panels[-1])
-        _label_ends(axes, {key: smooth[key] for key in keys}, colours, 1.65)
+        steps_axis(axes, last=axes is panels[-1])
+        label_ends(axes, {key: smooth[key] for key in keys}, colours, 1.65)
     return figure, panels
 
 
@@ -135,8 +133,8 @@ def ap_curve(
     axes.set_ylim(bottom=0)
     axes.set_ylabel(metric)
     axes.grid(True, axis="y")
-    _steps_axis(axes, last=True)
-    _label_ends(axes, ends, colours, 1.65)
+    steps_axis(axes, last=True)
+    label_ends(axes, ends, colours, 1.65)
     return figure, axes
 
 
@@ -154,18 +152,6 @@ def _series(
     }
 
 
-def _running_mean(values: NDArray[np.float64], smoothing: float) -> NDArray[np.float64]:
-    """Exponential mean without the pull towards zero at the start; NaN and inf are left out."""
-    total = weight = 0.0
-    means = np.empty(len(values))
-    for index, value in enumerate(values):
-        if np.isfinite(value):
-            total = smoothing * total + value
-            weight = smoothing * weight + 1.0
-        means[index] = total / weight if weight else np.nan
-    return means
-
-
 def _term_colours(keys: Sequence[str]) -> dict[str, str]:
     """One colour a term; its levels grow paler towards the last."""
     terms = list(dict.fromkeys(key.split("/")[0] for key in keys))
@@ -176,48 +162,3 @@ def _term_colours(keys: Sequence[str]) -> dict[str, str]:
         fade = 0.5 * family.index(key) / max(1, len(family) - 1)
         colours[key] = paler(CLASS_COLOURS[terms.index(term) % len(CLASS_COLOURS)], fade)
     return colours
-
-
-def _choose_scale(axes: Axes, lines: Iterable[NDArray[np.float64]]) -> None:
-    every = np.concatenate([line[np.isfinite(line)] for line in lines])
-    if every.size and every.min() > 0 and every.max() > 30 * every.min():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(numticks=6))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-
-
-def _steps_axis(axes: Axes, last: bool) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.tick_params(axis="x", labelbottom=last)
-    if last:
-        axes.set_xlabel("step")
-
-
-def _label_ends(
-    axes: Axes, lines: Mapping[str, NDArray[np.float64]], colours: Mapping[str, str], room: float
-) -> None:
-    """Names at the right of the lines' ends, moved apart where they would touch."""
-    figure = axes.get_figure(root=True)
-    ends = {name: line[np.isfinite(line)][-1:] for name, line in lines.items()}
-    names = [name for name, end in ends.items() if len(end)]
-    if figure is None or not names:
-        return
-    to_axes = axes.transData + axes.transAxes.inverted()
-    wish = {n: float(to_axes.transform((axes.get_xlim()[1], ends[n][0]))[1]) for n in names}
-    names.sort(key=lambda name: wish[name])
-    tall = axes.get_window_extent().height / figure.dpi * 72
-    step = min(LABEL_SIZE * 1.25 / tall, 1.0 / max(1, len(names) - 1))
-    places: list[float] = []
-    for name in names:
-        places.append(max(wish[name], places[-1] + step if places else 0.0))
-    places[-1] = min(places[-1], 1.0)
-    for index in range(len(places) - 2, -1, -1):
-        places[index] = min(places[index], places[index + 1] - step)
-    for name, place in zip(names, places, strict=True):
-        text = shorten(name, room * 72 - 8, LABEL_SIZE)
-        axes.text(1.015, place, text, size=LABEL_SIZE, color=colours[name], va="center",
-                  transform=axes.transAxes)  # fmt: skip

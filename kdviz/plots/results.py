@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kdviz.plots.images import as_array
 from kdviz.plots.panels import chart_panels, shorten, text_size
-from kdviz.plots.theme import ROLE_COLOURS, in_role_order, name_colours, theme
+from kdviz.plots.theme import PAPER, ROLE_COLOURS, in_role_order, name_colours, theme
 
 LABEL_SIZE = 8.0
 
@@ -84,6 +84,78 @@ def compare_ap(
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(True, axis="x")
     axes.set_xlabel(metric)
+    return figure, axes
+
+
+@theme()
+def ap_differences(
+    differences: Mapping[str, Sequence[float]],
+    *,
+    intervals: Mapping[str, tuple[float, float] | None] | None = None,
+    metric: str = "AP",
+    baseline: str = "student",
+    caption: str | None = None,
+    width: float = 8.0,
+) -> tuple[Figure, Axes]:
+    """One row a method: how much better or worse than the baseline it is, seed by seed.
+
+    A dot is the difference of two runs of one seed, the diamond their mean, the bar the interval of
+    that mean. The line at zero is the baseline: a bar that crosses it leaves the question open, and
+    its diamond is hollow.
+
+    Args:
+        differences: by method, one value per seed, in [-1, 1].
+        intervals: (low, high) by method, None where there is none; by default the 95 % interval of
+            the mean by Student's t, where there are two seeds or more.
+        metric: written along the axis.
+        baseline: what the methods are compared with.
+        caption: sentence below.
+        width: of the figure, inches.
+
+    Returns:
+        The figure and its axes; row 0 is at the top.
+
+    Raises:
+        ValueError: a method comes without any difference.
+    """
+    order = list(differences)
+    if not order or any(len(differences[name]) == 0 for name in order):
+        raise ValueError("ap_differences needs at least one method, and a value for each")
+    colours = name_colours(order)
+    left = min(2.8, 0.33 * width, max(text_size(name, 9)[0] for name in order) / 72 + 0.15)
+    figure, (axes,) = chart_panels(
+        [""], height=0.34 * len(order) + 0.1, left=left, right=1.95, caption=caption, width=width
+    )
+    reach = 0.0
+    for row, name in enumerate(order):
+        seeds, colour = np.asarray(differences[name], dtype=np.float64), colours[name]
+        mean = float(seeds.mean())
+        span = t_interval(seeds) if len(seeds) > 1 else None
+        span = span if intervals is None else intervals.get(name)
+        decided = span is not None and not span[0] <= 0 <= span[1]
+        if span is not None:
+            axes.plot(span, [row, row], "|-", color=colour, linewidth=1.8, markersize=8)
+        axes.plot(seeds, np.full(len(seeds), row - 0.25), "o", color=colour, markersize=4,
+                  alpha=0.6, markeredgewidth=0)  # fmt: skip
+        axes.plot([mean], [row], "D", color=colour, markersize=6.5,
+                  markerfacecolor=colour if decided else PAPER)  # fmt: skip
+        text = f"{mean:+.3f}"
+        text += ", 1 seed" if span is None else f", {span[0]:+.3f} to {span[1]:+.3f}"
+        axes.text(1.02, row, text, size=LABEL_SIZE, va="center",
+                  transform=axes.get_yaxis_transform())  # fmt: skip
+        reach = max([reach, *np.abs(seeds), *np.abs(span or ())])
+    axes.axvline(0, color=ROLE_COLOURS["student"], linewidth=1.4, zorder=1)
+    axes.set_xlim(-1.08 * reach or -0.01, 1.08 * reach or 0.01)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.set_yticks(range(len(order)), [shorten(name, left * 72 - 8, 9) for name in order], size=9)
+    for label, name in zip(axes.get_yticklabels(), order, strict=True):
+        label.set_color(colours[name])
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(True, axis="x")
+    axes.set_xlabel(
+        f"{metric} minus that of the {baseline}: worse to the left, better to the right"
+    )
     return figure, axes
 
 

@@ -151,7 +151,7 @@ def method_spec(name: str, steps: int, recipes: str = "scenes") -> MethodSpec:
     weights: dict[str, dict[str, Any]] = {}
     for term, weight in entry.weights.items():
         given = weight.model_dump(exclude_none=True)
-        counted = {key: round(given[key] * stretch) for key in ("start", "ramp") if key in given}
+        counted: dict[str, Any] = {key: round(given[key] * stretch) for key in ("start", "ramp") if key in given}
         weights[term] = {**given, **counted}
     return MethodSpec.model_validate({**entry.model_dump(), "weights": weights})
 
