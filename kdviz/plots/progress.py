@@ -19,6 +19,7 @@ Line = dict[int, float]
 """A value at some steps."""
 
 _NAMES = 1.4  # inches at the right of the lines
+_LEAST_SPAN = 0.05  # of the scores' axis, so that a hair's breadth looks like one
 
 
 @theme()
@@ -79,8 +80,10 @@ def compare_runs(
                 means[name] = _draw(axes, mean, smoothing * is_loss, colours[name], 1.8, mark)
         if is_loss and means:
             choose_scale(axes, means.values())
-        elif not is_loss:
-            axes.set_ylim(bottom=0)
+        elif means:
+            low, high = axes.get_ylim()
+            spare = max(0.0, _LEAST_SPAN - (high - low)) / 2
+            axes.set_ylim(max(0.0, low - spare), high + spare)
         if not means:
             axes.set_yticks([])
             axes.text(0.5, 0.5, "nothing yet", ha="center", va="center", color=FAINT,

@@ -151,8 +151,8 @@ def method_spec(name: str, steps: int, recipes: str = "scenes") -> MethodSpec:
     weights: dict[str, dict[str, Any]] = {}
     for term, weight in entry.weights.items():
         given = weight.model_dump(exclude_none=True)
-        counted: dict[str, Any] = {key: round(given[key] * stretch) for key in ("start", "ramp") if key in given}
-        weights[term] = {**given, **counted}
+        in_steps = {key: given[key] for key in ("start", "ramp") if key in given}
+        weights[term] = {**given, **{key: round(x * stretch) for key, x in in_steps.items()}}
     return MethodSpec.model_validate({**entry.model_dump(), "weights": weights})
 
 

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ def run_all(
     processes: int = 2,
     poll: float = 0.5,
     home: Path = HOME,
-) -> Iterator[list[RunState]]:
+) -> Generator[list[RunState], None, None]:
     """Run what is not finished, and tell again and again how far everything is.
 
     A run that fails does not keep the others from running. When the iterator is closed, by Ctrl-C
