@@ -115,7 +115,7 @@ def type_boxes(truth: GroundTruth, boxes: DetectionColumns) -> TypedBoxes:
     first = np.searchsorted(boxes.image[order], boxes.image)
     surplus = rank - first >= BOXES_AN_IMAGE
 
-    pairs = _pairs(truth, boxes, crowd=False, among=~surplus)
+    pairs = pair_with_objects(truth, boxes, crowd=False, among=~surplus)
     same = boxes.category[pairs.left] == truth.category[pairs.right]
     own, other = pairs.where(same), pairs.where(~same)
     found = match_greedily(own.where(own.iou >= FOREGROUND_IOU), rank, count, len(truth.category))
@@ -127,7 +127,7 @@ def type_boxes(truth: GroundTruth, boxes: DetectionColumns) -> TypedBoxes:
     other_object, other_iou = other.best(count)
     any_object, any_iou = pairs.best(count)
     taken_object, taken_iou = own.where(found_by[own.right] >= 0).best(count)
-    crowds = _pairs(truth, boxes, crowd=True, among=~surplus)
+    crowds = pair_with_objects(truth, boxes, crowd=True, among=~surplus)
     alike = boxes.category[crowds.left] == truth.category[crowds.right]
     region, share = crowds.where(alike & (crowds.iou >= FOREGROUND_IOU)).best(count)
 
@@ -170,10 +170,17 @@ def type_all(inputs: Inputs) -> dict[str, TypedBoxes]:
     return {name: type_boxes(inputs.truth, boxes) for name, boxes in sets}
 
 
-def _pairs(
+def pair_with_objects(
     truth: GroundTruth, boxes: DetectionColumns, *, crowd: bool, among: NDArray[np.bool_]
 ) -> Pairs:
-    """Overlaps of some boxes with all crowd regions or with all other objects."""
+    """Overlaps of boxes, left, with objects of any class, right.
+
+    Args:
+        truth: the annotated objects.
+        boxes: the detections.
+        crowd: pair with the crowd regions alone, or with all but them.
+        among: which boxes to pair, (n,).
+    """
     left, right = np.flatnonzero(among), np.flatnonzero(truth.crowd == crowd)
     pairs = overlapping(
         left_image=boxes.image[left],

@@ -18,7 +18,7 @@ from kdviz.diagnosis.overlaps import Integers, Numbers, falling
 COCO_RECALLS = np.linspace(0, 1, 101)
 TIDE_RECALLS = np.arange(101) / 100
 
-_CELLS_AT_ONCE = 1 << 21
+_CELLS_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ class Ranking:
         Returns:
             (R, K) in [0, 1]; NaN for classes without objects.
         """
-        if weights is None:
-            images = np.concatenate([self.image, self.object_image, [0]])
-            weights = np.ones((1, int(images.max()) + 1), np.int64)
+        weights = self._ones() if weights is None else weights
         chunk = max(1, _CELLS_AT_ONCE // max(1, len(self.image)))
         parts = [
             self._curves(recalls, weights[start : start + chunk]).mean(2)
@@ -79,16 +77,17 @@ class Ranking:
         ]
         return np.concatenate(parts)
 
-    def curve(self, category: int) -> tuple[Numbers, Numbers]:
-        """COCO's precision-recall curve of one class: 101 recalls and the best precision from each.
+    def curves(self) -> Numbers:
+        """COCO's precision-recall curve of each class: the best precision from each recall on.
 
-        Raises:
-            ValueError: the class has no objects.
+        Returns:
+            (K, 101) at `COCO_RECALLS`; NaN for classes without objects.
         """
-        if not (self.object_category == category).any():
-            raise ValueError(f"class number {category} has no objects, so it has no recall")
-        ones = np.ones((1, 1 + max(self.image.max(initial=0), self.object_image.max())), np.int64)
-        return COCO_RECALLS, self._curves(COCO_RECALLS, ones)[0, category]
+        return self._curves(COCO_RECALLS, self._ones())[0]
+
+    def _ones(self) -> NDArray[np.int32]:
+        last = max(self.image.max(initial=0), self.object_image.max(initial=0))
+        return np.ones((1, int(last) + 1), np.int32)
 
     def _curves(self, recalls: Numbers, weights: NDArray[np.integer]) -> Numbers:
         """Best precision from each recall on, (R, K, P); NaN for classes without objects."""
@@ -96,19 +95,19 @@ class Ranking:
         of_hit = self.category[hits]
         objects = np.diff(
             _before(
-                np.cumsum(weights[:, self.object_image], axis=1, dtype=np.int64),
+                np.cumsum(weights[:, self.object_image], axis=1, dtype=np.int32),
                 np.searchsorted(self.object_category, edges),
             )
         )
-        seen = np.cumsum(weights[:, self.image], axis=1, dtype=np.int64)
-        found = np.cumsum(weights[:, self.image[hits]], axis=1, dtype=np.int64)
+        seen = np.cumsum(weights[:, self.image], axis=1, dtype=np.int32)
+        found = np.cumsum(weights[:, self.image[hits]], axis=1, dtype=np.int32)
         seen_before = _before(seen, np.searchsorted(self.category, edges))
         found_before = _before(found, np.searchsorted(of_hit, edges))
 
         # The first box that reaches a recall is the one that makes this many objects found.
         wanted = np.floor(recalls * objects[..., None])
         wanted += wanted / np.maximum(objects, 1)[..., None] < recalls
-        wanted = np.maximum(wanted, 1).astype(np.int64)
+        wanted = np.maximum(wanted, 1).astype(np.int32)
         reached = wanted <= np.diff(found_before)[..., None]
         curves = np.zeros(wanted.shape)
         if reached.any():
@@ -117,7 +116,7 @@ class Ranking:
             # Best from here on within a class: the shift lifts each class above those after it.
             shift = 2.0 * of_hit
             best = np.maximum.accumulate((precision - shift)[:, ::-1], axis=1)[:, ::-1] + shift
-            apart = np.arange(len(weights))[:, None] * (int(found.max()) + 1)
+            apart = np.arange(len(weights), dtype=np.int32)[:, None] * (int(found.max()) + 1)
             goal = (wanted + (found_before[:, :-1] + apart)[..., None])[reached]
             curves[reached] = best.ravel()[np.searchsorted((found + apart).ravel(), goal)]
         curves[objects == 0] = np.nan
@@ -171,7 +170,8 @@ def ranking(
     )
 
 
-def _before(cumulative: Integers, places: Integers) -> Integers:
+def _before(cumulative: NDArray[np.int32], places: Integers) -> NDArray[np.int32]:
     """What a cumulative sum (R, n) had reached before each place, (R, len(places))."""
-    padded = np.concatenate([np.zeros((len(cumulative), 1), np.int64), cumulative], axis=1)
-    return padded[:, places]
+    if not cumulative.shape[1]:
+        return np.zeros((len(cumulative), len(places)), np.int32)
+    return np.where(places > 0, cumulative[:, np.maximum(places - 1, 0)], 0)
