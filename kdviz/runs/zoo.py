@@ -29,7 +29,7 @@ from kdviz.runs.run import run
 from kdviz.runs.spec import RunSpec, load_spec
 
 RECIPES = FOLDER.parent / "notebooks" / "recipes" / "scenes"
-ORDER = ("teacher", "student", "fitnets", "fgfi", "gkd", "dist2")
+ORDER = ("teacher", "student", "fitnets", "fgfi", "frs", "gkd", "dist2")
 """The teacher comes first: the exported file of it is what the students learn from."""
 
 
