@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from kdviz.plots.images import as_image
+from kdviz.widgets.picture import live_picture
 
 THUMBNAIL_HEIGHT = 64
 _FEW = 8  # choices up to which all stand side by side as buttons
@@ -111,12 +112,15 @@ def thumbnails(
         small.thumbnail((2 * THUMBNAIL_HEIGHT, THUMBNAIL_HEIGHT))
         file = io.BytesIO()
         small.convert("RGB").save(file, format="jpeg", quality=85)
-        picture = widgets.Image(
-            value=file.getvalue(), format="jpeg", height=small.height, width=small.width
-        )
         label = str(index) if names is None else str(names[index])
+
+        def choose(*_: object, index: int = index) -> None:
+            chosen.value = index
+
+        picture = live_picture(file.getvalue(), choose, cursor="pointer")
+        picture.alt = label
         button = widgets.Button(description=label, tooltip=label, layout={"width": "auto"})
-        button.on_click(lambda _, index=index: setattr(chosen, "value", index))
+        button.on_click(choose)
         buttons.append(button)
         layout = {"flex": "0 0 auto", "max_width": f"{2 * THUMBNAIL_HEIGHT + 8}px"}
         cells.append(widgets.VBox([picture, button], layout=layout))

@@ -1,4 +1,4 @@
-"""The live picture: it fills the width of its cell and tells where it was clicked."""
+"""A live picture, never wider than its cell, that tells where it was clicked."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ function render({ model, el }) {
   const image = document.createElement("img");
   const paint = () => {
     const before = image.src;
-    image.src = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
+    image.src = URL.createObjectURL(new Blob([model.get("value")]));
     if (before) URL.revokeObjectURL(before);
   };
   const describe = () => { image.alt = model.get("alt"); };
-  image.className = model.get("clickable") ? "kdviz-picture kdviz-clickable" : "kdviz-picture";
+  image.className = "kdviz-picture";
   image.draggable = false;
   if (model.get("clickable")) {
+    image.style.cursor = model.get("cursor");
     image.addEventListener("click", event => {
       const shown = image.getBoundingClientRect();
       model.send({
@@ -39,24 +40,24 @@ function render({ model, el }) {
 }
 export default { render };
 """
-_STYLE = """
-.kdviz-picture { display: block; max-width: 100%; height: auto; }
-.kdviz-clickable { cursor: crosshair; }
-"""
+_STYLE = ".kdviz-picture { display: block; max-width: 100%; height: auto; }"
 
 
-def live_picture(png: bytes, click: Callable[[float, float], object] | None = None) -> Any:
-    """A widget that shows a PNG, never wider than its cell.
+def live_picture(
+    value: bytes, click: Callable[[float, float], object] | None = None, cursor: str = "crosshair"
+) -> Any:
+    """A widget that shows a PNG or JPEG.
 
     Args:
-        png: its ``value``; set that to show another.
-        click: called with the place of a click, in pixels of the PNG from its top left, whatever
+        value: the file's content; set the widget's ``value`` to show another.
+        click: called with the place of a click, in the file's pixels from its top left, whatever
             the size it is shown in. Without it the picture takes no clicks.
+        cursor: of the mouse over a picture that takes clicks, as CSS names it.
 
     Raises:
         ImportError: anywidget is not installed.
     """
-    picture = _kind()(value=png, clickable=click is not None)
+    picture = _kind()(value=value, clickable=click is not None, cursor=cursor)
     if click is not None:
         picture.on_msg(lambda _, place, __: click(float(place["x"]), float(place["y"])))
     return picture
@@ -78,5 +79,6 @@ def _kind() -> type[Any]:
         value = traitlets.Bytes(b"").tag(sync=True)
         alt = traitlets.Unicode("").tag(sync=True)
         clickable = traitlets.Bool(False).tag(sync=True)
+        cursor = traitlets.Unicode("").tag(sync=True)
 
     return Picture

@@ -72,6 +72,14 @@ def test_a_click_on_a_thumbnail_chooses_the_image():
     assert [button.button_style for button in buttons] == ["", "", "primary"]
 
 
+def test_a_click_on_the_small_picture_chooses_it_too():
+    control = thumbnails(IMAGES)
+    picture = control.view.children[1].children[0]
+    picture._handle_custom_msg({"x": 3.0, "y": 4.0}, [])
+    assert control.source.value == 1
+    assert (picture.cursor, picture.alt) == ("pointer", "1")
+
+
 def test_thumbnails_are_small_and_in_order():
     shown = [cell.children[0].value for cell in thumbnails(IMAGES).view.children]
     pictures = [Image.open(io.BytesIO(value)) for value in shown]
