@@ -86,7 +86,7 @@ def balance(
     seen: dict[str, list[_Pull]] = {}
     for number, (images, targets) in enumerate(tqdm(batches, desc="balance", disable=None)):
         student = Pass(trainee.student, trainee.student.preprocess(images, targets))
-        totals = _totals(trainee.terms(student), weights)
+        totals = term_totals(trainee.terms(student), weights)
         if number >= len(batches) // 2:
             for term, pull in _pulls(totals, student.features, student.trunk).items():
                 seen.setdefault(term, []).append(pull)
@@ -108,7 +108,10 @@ class _Pull:
     cosine: float
 
 
-def _totals(losses: Mapping[str, Tensor], weights: Mapping[str, TermWeight]) -> dict[str, Tensor]:
+def term_totals(
+    losses: Mapping[str, Tensor], weights: Mapping[str, TermWeight]
+) -> dict[str, Tensor]:
+    """Losses of all levels added up by term; what has no weight is part of ``detection``."""
     totals: dict[str, Tensor] = {}
     for key, loss in losses.items():
         term = term_of(key) if term_of(key) in weights else DETECTION
@@ -119,9 +122,9 @@ def _totals(losses: Mapping[str, Tensor], weights: Mapping[str, TermWeight]) -> 
 def _pulls(totals: Mapping[str, Tensor], neck: Pyramid, trunk: Pyramid) -> dict[str, _Pull]:
     pulls = {}
     for pyramid in (neck, trunk):
-        own = _gradients(totals[DETECTION], pyramid)
+        own = gradients_on(totals[DETECTION], pyramid)
         for term, total in totals.items():
-            gradients = _gradients(total, pyramid)
+            gradients = gradients_on(total, pyramid)
             if term in pulls or not gradients:
                 continue
             # A term may reach some levels only; it is compared on those.
@@ -137,7 +140,13 @@ def _pulls(totals: Mapping[str, Tensor], neck: Pyramid, trunk: Pyramid) -> dict[
     return pulls
 
 
-def _gradients(total: Tensor, pyramid: Pyramid) -> dict[str, Tensor]:
+def gradients_on(total: Tensor, pyramid: Pyramid) -> dict[str, Tensor]:
+    """Gradient of a loss on each map that it reaches, by level; nothing is added to any ``.grad``.
+
+    Args:
+        total: scalar whose graph holds the maps; the graph is kept.
+        pyramid: maps with gradient.
+    """
     found = torch.autograd.grad(total, pyramid.maps, retain_graph=True, allow_unused=True)
     return {
         level.name: gradient
