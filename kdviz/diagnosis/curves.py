@@ -46,9 +46,9 @@ class Reliability:
 def reliability(typed: TypedBoxes, threshold: float = 0.0, bins: int = 10) -> Reliability:
     """Compare scores with the share of right boxes: equal ones mean that the score can be believed.
 
-    The detection calibration error on the score alone, without place and size: the box is right if it
-    found an object of its class by an IoU of .5, and boxes in crowd regions are left out. Boxes of
-    low score are by far the most and weigh most, so only errors of one threshold compare.
+    The detection calibration error on the score alone, without place and size: a box is right if
+    it found an object of its class by an IoU of .5, and boxes in crowd regions are left out. Boxes
+    of low score are by far the most and weigh most, so only errors of one threshold compare.
 
     Args:
         typed: the set of detections.
