@@ -25,6 +25,9 @@ from kdviz.plots.prototypes import instance_in_spaces as instance_in_spaces
 from kdviz.plots.prototypes import nearest_point as nearest_point
 from kdviz.plots.prototypes import two_spaces as two_spaces
 from kdviz.plots.prototypes import unexplained_curves as unexplained_curves
+from kdviz.plots.regions import inside_outside as inside_outside
+from kdviz.plots.regions import kept_cells as kept_cells
+from kdviz.plots.regions import signed_weights as signed_weights
 from kdviz.plots.results import ap_differences as ap_differences
 from kdviz.plots.results import compare_ap as compare_ap
 from kdviz.plots.results import precision_recall as precision_recall
