@@ -21,9 +21,6 @@ from kdviz.plots.maps import shared_scale as shared_scale
 from kdviz.plots.matching import match_boxes as match_boxes
 from kdviz.plots.paths import strategy_paths as strategy_paths
 from kdviz.plots.progress import compare_runs as compare_runs
-from kdviz.plots.prototypes import instance_in_spaces as instance_in_spaces
-from kdviz.plots.prototypes import nearest_point as nearest_point
-from kdviz.plots.prototypes import two_spaces as two_spaces
 from kdviz.plots.prototypes import unexplained_curves as unexplained_curves
 from kdviz.plots.regions import inside_outside as inside_outside
 from kdviz.plots.regions import kept_cells as kept_cells
@@ -32,6 +29,9 @@ from kdviz.plots.results import ap_differences as ap_differences
 from kdviz.plots.results import compare_ap as compare_ap
 from kdviz.plots.results import precision_recall as precision_recall
 from kdviz.plots.shares import share_grid as share_grid
+from kdviz.plots.spaces import instance_in_spaces as instance_in_spaces
+from kdviz.plots.spaces import nearest_point as nearest_point
+from kdviz.plots.spaces import two_spaces as two_spaces
 from kdviz.plots.tables import number_table as number_table
 from kdviz.plots.tables import similarity_triangle as similarity_triangle
 from kdviz.plots.tables import spread_rows as spread_rows

@@ -1,0 +1,192 @@
+"""Instances and their prototypes in two feature spaces, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from kdviz.plots.images import as_array, as_image, show_image
+from kdviz.plots.panels import MARGIN, image_panels, text_size
+from kdviz.plots.prototypes import LABEL_SIZE, draw_codes
+from kdviz.plots.theme import (
+    FAINT,
+    FIGURE_WIDTH,
+    INK,
+    class_colour,
+    in_role_order,
+    role_colour,
+    theme,
+)
+
+_POINT = 16.0
+_CHART = 2.1  # height of the codes, inches
+
+
+@theme()
+def two_spaces(
+    points: Mapping[str, Any],
+    labels: Any,
+    prototypes: Any,
+    names: Sequence[str],
+    *,
+    shares: Mapping[str, float] | None = None,
+    chosen: int | None = None,
+    caption: str | None = None,
+    width: float = 8.0,
+) -> tuple[Figure, list[Axes]]:
+    """The same instances in both feature spaces, side by side, coloured by class.
+
+    Large marks with a black edge are prototypes. Axes of principal components have no meaning of
+    their own, so they carry no numbers: only who lies near whom can be read.
+
+    Args:
+        points: by role, (n, 2).
+        labels: classes of the instances, (n,), from 1.
+        prototypes: which instances are prototypes, (P,) indices.
+        names: of the classes, first that of label 1.
+        shares: by role, of the variance that the picture keeps, [0, 1]; written above.
+        chosen: an instance to ring.
+        caption: sentence below.
+        width: of the figure, inches.
+
+    Returns:
+        The figure and one axes per role, student first.
+    """
+    order = in_role_order(points)
+    titles = [_space_title(role, shares) for role in order]
+    panels = image_panels((1, 1), titles, colours=[role_colour(x) for x in order], caption=caption,
+                          width=width, foot=0.25)  # fmt: skip
+    kinds, marks = as_array(labels), as_array(prototypes)
+    for axes, role in zip(panels.axes, order, strict=True):
+        _draw_space(axes, as_array(points[role]), kinds, marks, chosen)
+    _class_legend(panels.figure, panels.foot, np.unique(kinds), names)
+    return panels.figure, panels.axes
+
+
+@theme()
+def instance_in_spaces(
+    crop: Any,
+    instance: int,
+    *,
+    points: Mapping[str, Any],
+    codes: Mapping[str, Any],
+    labels: Any,
+    prototypes: Any,
+    names: Sequence[str],
+    shares: Mapping[str, float] | None = None,
+    caption: str | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """One instance: where it lies in both spaces, how it looks, and its two codes.
+
+    Below, each pair of dots is the cosine to one prototype in both detectors. On the ground of the
+    instance's own class, lines mark the best cosine of each; their distance is what the instance
+    lacks in reliability.
+
+    Args:
+        crop: of the instance, (3, h, w) float in [0, 1] or (h, w, 3) uint8.
+        instance: its index.
+        points: by role, (n, 2).
+        codes: by role, cosines of all instances to all prototypes, (n, P).
+        labels: classes of the instances, (n,), from 1.
+        prototypes: which instances they are, (P,) indices; those of a class together.
+        names: of the classes, first that of label 1.
+        shares: by role, of the variance that the picture keeps, [0, 1]; written above.
+        caption: sentence below.
+
+    Returns:
+        The figure and its axes: one space per role, student first, the crop, the codes.
+    """
+    order = in_role_order(points)
+    kinds, marks = as_array(labels), as_array(prototypes)
+    own = class_colour(int(kinds[instance]))
+    values = {role: as_array(codes[role])[instance] for role in order}
+    best = {role: values[role][kinds[marks] == kinds[instance]].max(initial=-2) for role in order}
+    foot = _CHART + 0.6
+    panels = image_panels(
+        (1, 1),
+        [*(_space_title(role, shares) for role in order), _told(instance, kinds, best, names)],
+        colours=[*map(role_colour, order), own],
+        columns=len(order) + 1,
+        caption=caption,
+        width=FIGURE_WIDTH,
+        foot=foot,
+    )
+    figure, spaces = panels.figure, panels.axes[:-1]
+    for axes, role in zip(spaces, order, strict=True):
+        _draw_space(axes, as_array(points[role]), kinds, marks, instance)
+    show_image(panels.axes[-1], as_image(crop))
+    wide, tall = figure.get_size_inches()
+    low = panels.foot * tall - foot / 2 + 0.3
+    box = (0.55 / wide, low / tall, 1 - (0.55 + MARGIN) / wide, _CHART / tall)
+    below = figure.add_axes(box)
+    span = [as_array(codes[role]) for role in order]
+    below.set_ylim(min(0.0, *(float(x.min()) for x in span)) - 0.02, 1.02)
+    draw_codes(below, values, best, int(kinds[instance]), kinds[marks], names)
+    return figure, [*panels.axes, below]
+
+
+def nearest_point(points: Any, x: float, y: float) -> int:
+    """Index of the point that lies nearest to a place, as after a click.
+
+    Args:
+        points: (n, 2).
+        x: of the place.
+        y: of the place.
+    """
+    return int(np.square(as_array(points) - (x, y)).sum(axis=1).argmin())
+
+
+def _space_title(role: str, shares: Mapping[str, float] | None) -> str:
+    kept = "" if shares is None else f"\nthis plane keeps {shares[role]:.0%} of the variance"
+    return f"{role}{kept}"
+
+
+def _told(
+    instance: int, kinds: NDArray[Any], best: Mapping[str, float], names: Sequence[str]
+) -> str:
+    text = f"{names[int(kinds[instance]) - 1]}, instance {instance}\n"
+    ends = list(best.values())
+    if min(ends) < -1:
+        return text + "its class has no prototype"
+    gap = abs(ends[0] - ends[-1])
+    return text + f"reliability 1 - |{ends[0]:.2f} - {ends[-1]:.2f}| = {1 - gap:.2f}"
+
+
+def _draw_space(
+    axes: Axes, points: NDArray[Any], kinds: NDArray[Any], marks: NDArray[Any], chosen: int | None
+) -> None:
+    colours = [class_colour(int(label)) for label in kinds]
+    edge: Any = {"edgecolors": INK, "linewidths": 0.8}
+    axes.scatter(points[:, 0], points[:, 1], _POINT, colours, alpha=0.55, linewidths=0)
+    axes.scatter(
+        points[marks, 0], points[marks, 1], 3 * _POINT, [colours[i] for i in marks], **edge
+    )
+    if chosen is not None:
+        ring: Any = {"facecolors": "none", "edgecolors": INK, "linewidths": 1.8}
+        axes.scatter(points[chosen, 0], points[chosen, 1], 14 * _POINT, **ring)
+    low, high = points.min(0), points.max(0)
+    middle, half = (low + high) / 2, max(float((high - low).max()) * 0.54, 1e-6)
+    axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+    axes.set(xticks=[], yticks=[], aspect="equal")
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=FAINT)
+
+
+def _class_legend(figure: Figure, middle: float, kinds: NDArray[Any], names: Sequence[str]) -> None:
+    """Names of the classes in their colours, as many as one line holds."""
+    wide = figure.get_size_inches()[0]
+    x = MARGIN
+    for label in kinds.tolist():
+        name = names[label - 1]
+        room = text_size(name, LABEL_SIZE)[0] / 72 + 0.14
+        if x + room > wide - MARGIN - 0.2:
+            figure.text(x / wide, middle, "…", size=LABEL_SIZE, va="center_baseline")
+            return
+        figure.text(x / wide, middle, name, size=LABEL_SIZE, va="center_baseline",
+                    weight="bold", color=class_colour(label))  # fmt: skip
+        x += room
