@@ -107,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kdviz {kdviz.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    _add(commands, "doctor", _doctor, "check this installation")
+    doctor = _add(commands, "doctor", _doctor, "check this installation, or debug a run")
+    doctor.add_argument("run", nargs="?", type=Path, help="folder of a run, finished or not")
 
     data = commands.add_parser("data", help="check or render data sets")
     kinds = data.add_subparsers(required=True, metavar="COMMAND")
@@ -188,6 +189,8 @@ def _spec(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> Answer:
+    if options.run is not None:
+        return _debug(options.run)
     from kdviz.runs.doctor import examine
 
     findings = examine()
@@ -196,6 +199,18 @@ def _doctor(options: argparse.Namespace) -> Answer:
         [finding.as_dict() for finding in findings],
         "\n".join(map(str, findings)),
         OK if fine else FAILED,
+    )
+
+
+def _debug(folder: Path) -> Answer:
+    from kdviz.runs.debugger import examine_run, write_page
+
+    symptoms = examine_run(folder)
+    page = write_page(folder, symptoms)
+    return Answer(
+        {"symptoms": [symptom.as_dict() for symptom in symptoms], "page": str(page)},
+        "\n".join([*map(str, symptoms), f"with pictures: {page}"]),
+        OK if all(symptom.fine for symptom in symptoms) else FAILED,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdviz.detectors.parts import DetectorParts
 from kdviz.engine.trainee import Images, Targets, term_of
@@ -106,6 +106,23 @@ def _culprits(
         if not replay([image], [target])[key].isfinite()
     ]
     return alone or ids
+
+
+@torch.no_grad()
+def moved_tensors(before: nn.Module, after: nn.Module) -> dict[str, float]:
+    """Parameters and buffers that differ between two copies of a network.
+
+    Returns:
+        By name, the largest change relative to the largest value before; empty for equal copies.
+    """
+    moved = {}
+    old = before.state_dict()
+    for key, value in after.state_dict().items():
+        was, now = old[key].double().cpu(), value.double().cpu()
+        if not torch.equal(was, now):
+            scale = was.abs().max().clamp_min(1e-12)
+            moved[key] = float((now - was).abs().max() / scale)
+    return moved
 
 
 def check_pair(student: DetectorParts, teacher: DetectorParts) -> None:

@@ -55,7 +55,11 @@ def open_lesson(path: str | None = None, split: str = "val", count: int = 24) ->
         # the embedded checkpoints were scored on.
         path = str(cached_scenes(embedded.FOLDER / "cache", SceneConfig(), 0, count, seed=0))
         split = "val"
-    data = open_data(Path(path), split, limit=count)
+    return lesson_of(open_data(Path(path), split, limit=count))
+
+
+def lesson_of(data: DetectionData) -> Lesson:
+    """All images of a data set, or of `DetectionData.first` of it, read at once."""
     dataset = DetectionDataset(data)
     samples = [dataset[index] for index in range(len(dataset))]
     return Lesson(

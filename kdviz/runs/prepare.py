@@ -72,10 +72,10 @@ def prepare(spec: RunSpec) -> Prepared:
     check_classes(student, names, "student")
     teacher, taught = None, None
     if spec.teacher is not None:
-        teacher = _detector(spec, spec.teacher.name, spec.teacher.weights, len(names))
+        teacher = load_teacher(spec, spec.teacher, len(names))
         check_classes(teacher, names, "teacher")
         check_pair(student, teacher)
-        taught = _trust(freeze(teacher), spec.teacher, names, validation, fabric)
+        taught = _trust(teacher, spec.teacher, names, validation, fabric)
     methods, weights = _methods(spec, student, teacher)
     trainee = Trainee(student, teacher, methods)
     return Prepared(fabric, training, validation, trainee, weights, taught)
@@ -119,6 +119,16 @@ def open_splits(spec: DataSpec) -> tuple[DetectionData, DetectionData]:
         lists = [[category.name for category in x.categories] for x in (training, validation)]
         raise ValueError(f"the splits of {path} have different classes: {lists[0]} and {lists[1]}")
     return training, validation
+
+
+def load_teacher(spec: RunSpec, teacher: TeacherSpec, classes: int) -> DetectorParts:
+    """The frozen teacher of a run as its file holds it, for images of the run's size.
+
+    Raises:
+        FileNotFoundError: the file of its weights is missing.
+        ValueError: the weights do not fit the detector.
+    """
+    return freeze(_detector(spec, teacher.name, teacher.weights, classes))
 
 
 def _detector(spec: RunSpec, name: str, weights: str | None, classes: int) -> DetectorParts:

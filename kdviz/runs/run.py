@@ -17,13 +17,20 @@ from kdviz.datasets.loader import eval_loader
 from kdviz.datasets.transforms import train_preset
 from kdviz.engine.coco_metrics import CocoMetrics
 from kdviz.engine.evaluate import Results, evaluate
+from kdviz.engine.guards import moved_tensors
 from kdviz.engine.history import read_history
 from kdviz.engine.train import Interrupted, Outcome, train
 from kdviz.files import write_atomically, write_json_atomically
 from kdviz.runs.card import model_card
 from kdviz.runs.checkpoints import ADAPTERS, save_adapters, save_student, sha256
 from kdviz.runs.environment import environment
-from kdviz.runs.prepare import Prepared, loaded_from, prepare, training_batches
+from kdviz.runs.prepare import (
+    Prepared,
+    load_teacher,
+    loaded_from,
+    prepare,
+    training_batches,
+)
 from kdviz.runs.report import run_report
 from kdviz.runs.spec import RunSpec
 
@@ -166,7 +173,7 @@ def _result(
             "name": spec.student.name,
             "parameters": sum(p.numel() for p in scene.trainee.model.parameters()),
         },
-        "teacher": scene.taught,
+        "teacher": _taught(spec, scene),
         "data": {
             split: {"hash": data.data_hash, "images": len(data.record["images"])}
             for split, data in (("train", scene.training), ("val", scene.validation))
@@ -175,6 +182,15 @@ def _result(
         "environment": environment(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _taught(spec: RunSpec, scene: Prepared) -> dict[str, Any] | None:
+    """What is known of the teacher, and which of its tensors moved while it taught: none should."""
+    teacher = scene.trainee.teacher
+    if scene.taught is None or teacher is None or spec.teacher is None:
+        return None
+    as_loaded = load_teacher(spec, spec.teacher, len(scene.names)).model
+    return {**scene.taught, "moved": moved_tensors(as_loaded, teacher.model)}
 
 
 def _told(spec: RunSpec, scene: Prepared) -> str:
