@@ -16,8 +16,8 @@ from kdviz.diagnosis.bootstrap import (
     score_estimates,
     transition_estimates,
 )
+from kdviz.diagnosis.calibration import Reliability, reliability
 from kdviz.diagnosis.confusion import Confusion, confuse
-from kdviz.diagnosis.curves import Reliability, reliability
 from kdviz.diagnosis.errors import BoxType, TypedBoxes, type_all
 from kdviz.diagnosis.fixing import ErrorCosts, error_costs
 from kdviz.diagnosis.inherited import RepeatedBoxes, repeated_boxes

@@ -129,6 +129,16 @@ def rank_boxes(typed: TypedBoxes) -> Ranking:
     return ranking(typed, counted, np.flatnonzero(~typed.truth.crowd))
 
 
+def precision_recall(typed: TypedBoxes) -> tuple[Numbers, Numbers]:
+    """The precision-recall curves at an IoU of .5 from which COCO takes AP50.
+
+    Returns:
+        The 101 recalls, (101,), and for each class by rising id the best precision from that recall
+        on, (K, 101); NaN for classes without objects. The mean of a row is the AP50 of the class.
+    """
+    return COCO_RECALLS, rank_boxes(typed).curves()
+
+
 def counted_boxes(typed: TypedBoxes) -> Integers:
     """The boxes that are right or wrong, image by image and by falling score."""
     order = falling(typed.boxes.scores, typed.boxes.image)

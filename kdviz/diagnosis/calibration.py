@@ -1,4 +1,4 @@
-"""Curves over the score: precision against recall, and what a score is worth."""
+"""What a score is worth: how often boxes of that score are right."""
 
 from __future__ import annotations
 
@@ -8,17 +8,6 @@ import numpy as np
 
 from kdviz.diagnosis.errors import BoxType, TypedBoxes
 from kdviz.diagnosis.overlaps import Integers, Numbers
-from kdviz.diagnosis.precision import COCO_RECALLS, rank_boxes
-
-
-def precision_recall(typed: TypedBoxes) -> tuple[Numbers, Numbers]:
-    """The precision-recall curves at an IoU of .5 from which COCO takes AP50.
-
-    Returns:
-        The 101 recalls, (101,), and for each class by rising id the best precision from that recall
-        on, (K, 101); NaN for classes without objects. The mean of a row is the AP50 of the class.
-    """
-    return COCO_RECALLS, rank_boxes(typed).curves()
 
 
 @dataclass(frozen=True)
