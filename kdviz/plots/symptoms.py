@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from kdviz.plots.panels import chart_panels, shorten, text_size
 from kdviz.plots.theme import CLASS_COLOURS, INK, MISSED, ROLE_COLOURS, paler, theme
@@ -20,16 +21,18 @@ def share_bars(
     values: Mapping[str, float],
     *,
     unit: str,
+    suspects: Collection[str] = (),
     limit: float | None = None,
     caption: str | None = None,
     width: float = 7.0,
 ) -> Figure:
-    """One bar a name; bars past the limit stand out.
+    """One bar a name, the longest first; the suspects stand out.
 
     Args:
         values: by name, 0 or more; the sixteen largest are drawn.
         unit: written along the axis.
-        limit: a dashed line from which on a value is a bug.
+        suspects: names that the bug is about.
+        limit: a dashed line, from which on a value is suspect.
         caption: sentence below.
         width: of the figure, inches.
     """
@@ -39,8 +42,8 @@ def share_bars(
         [""], height=_ROW * len(names) + 0.1, left=left, right=0.6, caption=caption, width=width
     )
     for row, name in enumerate(names):
-        bad = values[name] >= (limit if limit is not None else 1e-12)
-        axes.barh(row, values[name], height=0.62, color=MISSED if bad else ROLE_COLOURS["teacher"])
+        colour = MISSED if name in suspects else ROLE_COLOURS["teacher"]
+        axes.barh(row, values[name], height=0.62, color=colour)
         axes.text(values[name], row, f" {values[name]:.2g}", va="center", size=8)
     if limit is not None:
         axes.axvline(limit, color=INK, linestyle="--", linewidth=0.9)
@@ -107,6 +110,9 @@ def rate_band(
     axes.plot([images], [rate], "o", color=ROLE_COLOURS["teacher"] if inside else MISSED, ms=8)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("images a step")
     axes.set_ylabel("learning rate")
     axes.grid(True)

@@ -57,8 +57,10 @@ def wrong_normalisation(teacher: DetectorParts, lesson: Lesson) -> Symptom:
         seen = replace(lesson, images=[prepared(image) for image in lesson.images])
         found[way] = max(0.0, score(lesson, detections_of(teacher, seen)).stats["AP"])
     configured, best = found["as configured"], max(found, key=lambda key: found[key])
-    figure = share_bars(found, unit=f"AP on {len(lesson.images)} images", limit=1.0)
-    if found[best] <= configured + BETTER:
+    fine = found[best] <= configured + BETTER
+    unit = f"AP of the teacher on {len(lesson.images)} images, pixels prepared so"
+    figure = share_bars(found, unit=unit, suspects=() if fine else [best])
+    if fine:
         return Symptom(name, True, f"AP {configured:.3f}, no other way is better", figure)
     return Symptom(
         name,
@@ -90,8 +92,8 @@ def label_shift(teacher: DetectorParts, lesson: Lesson) -> Symptom:
     words = {0: "as they are", **{k: f"shifted by {k}" for k in range(1, classes)}}
     figure = share_bars(
         {words[k]: share for k, share in shares.items()},
-        unit="share of the objects found whose best box has the label so",
-        limit=1.01,
+        unit="share of the objects found: label of the best box against label of the object",
+        suspects=() if best == 0 else [words[best]],
     )
     if best == 0:
         return Symptom(name, True, f"{shares[0]:.0%} of the labels agree as they are", figure)

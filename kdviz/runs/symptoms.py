@@ -130,7 +130,7 @@ def teacher_moved(record: Record) -> Symptom:
         f"{len(moved)} tensors of the teacher changed while it taught, {worst} by "
         f"{moved[worst]:.2%}: it was in train mode, so BatchNorm used and moved its statistics. "
         "Call kdviz.detectors.freeze on it, and keep it out of every module that is .train()-ed",
-        share_bars(moved, unit="change of the tensor, relative", caption="Each bar should be 0."),
+        share_bars(moved, unit="change of the tensor, relative", suspects=moved),
     )
 
 
@@ -145,7 +145,9 @@ def silent_terms(record: Record) -> Symptom:
         return Symptom(name, True, "no distillation term was logged")
     # A term that starts late, or has no weight yet, is still computed: zero means nothing to learn.
     silent = [term for term, share in shares.items() if share >= ZERO_SHARE]
-    figure = share_bars(shares, unit="share of logged steps at exactly 0", limit=ZERO_SHARE)
+    figure = share_bars(
+        shares, unit="share of logged steps at exactly 0", suspects=silent, limit=ZERO_SHARE
+    )
     if not silent:
         return Symptom(name, True, f"no term is 0 in {ZERO_SHARE:.0%} of the steps", figure)
     return Symptom(
@@ -247,10 +249,17 @@ def half_precision(record: Record) -> Symptom:
         # It holds most bfloat16 numbers too, so that one is asked first.
         "float16": float((values.astype(np.float16).astype(np.float32) == values).mean()),
     }
-    figure = share_bars(shares, unit="share of losses it holds exactly", limit=ROUNDED)
     kind = next((key for key in shares if shares[key] >= ROUNDED), None)
+    figure = share_bars(
+        shares,
+        unit="share of losses that it holds exactly",
+        suspects=[kind] if kind else (),
+        limit=ROUNDED,
+    )
     if kind is None:
-        return Symptom(name, True, f"{1 - max(shares.values()):.0%} of the losses need float32", figure)
+        return Symptom(
+            name, True, f"{1 - max(shares.values()):.0%} of the losses need float32", figure
+        )
     return Symptom(
         name,
         False,
