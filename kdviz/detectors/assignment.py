@@ -123,6 +123,22 @@ def assigned_cells(seen: Pass, boxes: Sequence[Tensor] | None = None) -> Pyramid
     )
 
 
+def cell_points(seen: Pass) -> list[Tensor]:
+    """Where the point of each cell lies, or the centre of its anchors: (H, W, 2) per level, (x, y).
+
+    torchvision lays them on the multiples of the stride: at the upper left corner of a cell, if a
+    cell is drawn as a square of one stride, and not in its middle. SSD uses the middle.
+
+    Args:
+        seen: a detector on a batch; all its images have the same points.
+    """
+    by_level = anchors_of(seen.output)[0].split(seen.output.slots)
+    return [
+        (each[..., :2] + each[..., 2:]).view(*grid.shape[-2:], -1, 2)[:, :, 0] / 2
+        for each, grid in zip(by_level, seen.features.maps, strict=True)
+    ]
+
+
 def _told_by_loss(model: Any, output: HeadOutput, boxes: Sequence[Tensor], *, fcos: bool) -> Tensor:
     # torchvision assigns at the start of compute_loss and hands the result to its head. A stand-in
     # for model and head gets the result alone, without a second version of the rules.

@@ -2,8 +2,8 @@
 
 from kdviz.plots.anchors import draw_anchors as draw_anchors
 from kdviz.plots.anchors import points_and_anchors as points_and_anchors
-from kdviz.plots.assignment import box_at as box_at
-from kdviz.plots.assignment import draw_assignment as draw_assignment
+from kdviz.plots.assigned_cells import box_at as box_at
+from kdviz.plots.assigned_cells import draw_assignment as draw_assignment
 from kdviz.plots.boxes import compare_detections as compare_detections
 from kdviz.plots.boxes import draw_boxes as draw_boxes
 from kdviz.plots.boxes import gallery as gallery
@@ -21,6 +21,7 @@ from kdviz.plots.maps import shared_scale as shared_scale
 from kdviz.plots.matching import match_boxes as match_boxes
 from kdviz.plots.paths import strategy_paths as strategy_paths
 from kdviz.plots.progress import compare_runs as compare_runs
+from kdviz.plots.prototypes import code_agreement as code_agreement
 from kdviz.plots.prototypes import unexplained_curves as unexplained_curves
 from kdviz.plots.regions import inside_outside as inside_outside
 from kdviz.plots.regions import kept_cells as kept_cells

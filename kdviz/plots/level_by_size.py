@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from kdviz.plots.assignment import slots_found
+from kdviz.plots.assigned_cells import slots_found
 from kdviz.plots.images import as_array, as_boxes
 from kdviz.plots.marks import outline
 from kdviz.plots.panels import CAPTION_SIZE, GAP, LINE, MARGIN, TITLE_SIZE, wrap

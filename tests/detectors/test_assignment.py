@@ -10,6 +10,7 @@ from kdviz.detectors.assignment import (
     IGNORED,
     assigned_cells,
     assigned_slots,
+    cell_points,
     matched_boxes,
 )
 
@@ -218,6 +219,17 @@ class TestMaps:
         )
         with pytest.raises(TypeError, match="CustomParts"):
             assigned_slots(looked_at(stranger))
+
+
+def test_points_are_the_multiples_of_the_stride(family, seen):
+    shift = 0.5 if family == "ssdlite" else 0.0
+    for level, points in zip(seen.features.levels[:3], cell_points(seen)[:3], strict=True):
+        height, width = level.map.shape[-2:]
+        assert points.shape == (height, width, 2)
+        step = level.stride
+        for i, j in [(0, 0), (height - 1, 1), (1, width - 1)]:
+            expected = torch.tensor([(j + shift) * step, (i + shift) * step])
+            torch.testing.assert_close(points[i, j], expected, rtol=1e-3, atol=1e-3)
 
 
 class TestAgainstTheLosses:

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 
 from kdviz.detectors.assignment import IGNORED as TOLD_AS_IGNORED
 from kdviz.plots import box_at, draw_assignment
-from kdviz.plots.assignment import IGNORED
+from kdviz.plots.assigned_cells import IGNORED
 from kdviz.plots.cells import KEPT
 from kdviz.plots.theme import class_colour
 from kdviz.structures import Level, Pyramid
