@@ -85,8 +85,8 @@ def overview(stage: Stage) -> Figure:
         stage.stride,
         boxes=stage.boxes,
         limits=(0.0, 1.0),
-        caption="The four maps you will compute, on one image and one scale. Bright cells are those "
-        "a method minds; for Dist2, where the teacher detects with the student's maps.",
+        caption="The four maps you will compute, on one image and one scale. Bright cells are "
+        "those a method minds; for Dist2, where the teacher detects with the student's maps.",
     )[0]
 
 
