@@ -8,3 +8,4 @@ from kdviz.widgets.explorers import explore_maps as explore_maps
 from kdviz.widgets.interactive import InteractiveFigure as InteractiveFigure
 from kdviz.widgets.interactive import interactive_figure as interactive_figure
 from kdviz.widgets.object_cells import explore_assignment as explore_assignment
+from kdviz.widgets.swap import explore_swaps as explore_swaps
