@@ -108,6 +108,8 @@ def test_a_student_that_copies_another_has_no_excess_of_the_teachers_mistakes(th
     for shown in (False, True):
         found = mistake_estimates(copy, image, draws, shown=shown)
         assert found["distilled"].value == 1
+        among = copy.shown if shown else copy.teacher
+        assert found["student"].value == (among & copy.student).sum() / among.sum()
         assert found["excess"].value == 1 - found["student"].value
         assert found["excess"].interval()[0] > 0
 

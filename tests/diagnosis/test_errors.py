@@ -47,6 +47,11 @@ def test_the_better_score_gets_the_object_and_the_next_is_a_duplicate():
     assert typed.found_by.tolist() == [1]
 
 
+def test_a_second_box_of_exactly_half_is_badly_localised_as_in_tide():
+    found, _ = types([OBJECT], [(1, 1, 0.9, (10, 10, 40, 40)), (1, 1, 0.8, (10, 10, 40, 20))])
+    assert found == ["TRUE", "LOCALISATION"]
+
+
 def test_a_second_object_is_found_though_the_first_fits_better():
     beside = (1, 1, (10, 20, 40, 40))
     boxes = [(1, 1, 0.9, (10, 10, 40, 40)), (1, 1, 0.8, (10, 12, 40, 40))]

@@ -76,5 +76,13 @@ def test_the_best_threshold_is_that_of_a_search(ties):
     assert best_threshold(typed) == max(candidates, key=f1)
 
 
+def test_equal_scores_pass_a_threshold_together():
+    """With the right box of score .5 alone F1 were 1, but five wrong boxes come with it."""
+    beside = (1, 1, (60, 60, 20, 20))
+    wrong = [(2, 1, 0.5, (0, 0, 5, 5))] * 5
+    boxes = [(1, 1, 0.9, AT), (1, 1, 0.5, (60, 60, 20, 20)), *wrong]
+    assert best_threshold(typed_set([OBJECT, beside], boxes)) == 0.9
+
+
 def test_a_detector_that_finds_nothing_gets_the_highest_threshold():
     assert best_threshold(typed_set([OBJECT], [(1, 2, 0.9, AT)])) == 1.0
