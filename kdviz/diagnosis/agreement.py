@@ -132,6 +132,21 @@ def mean_and_spread(values: Any) -> tuple[Array, Array]:
     return mean, np.sqrt(square / (several - 1))
 
 
+def pairs_by_similarity(similarity: Array, names: Sequence[str]) -> list[tuple[str, str, float]]:
+    """Every two of some things with their similarity, most alike first; NaN is left out.
+
+    Args:
+        similarity: (M, M), symmetric.
+        names: M names.
+    """
+    pairs = [
+        (names[i], names[j], float(similarity[i, j]))
+        for i, j in zip(*np.triu_indices(len(names), k=1), strict=True)
+        if not np.isnan(similarity[i, j])
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])
+
+
 def similar_together(similarity: Array) -> list[int]:
     """An order of the maps in which similar ones stand side by side.
 

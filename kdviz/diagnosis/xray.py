@@ -72,7 +72,8 @@ def xray(
     """Maps and gradients of some methods on one batch.
 
     Both detectors run in eval mode and neither is changed; no ``.grad`` is filled, and random
-    numbers that a method draws are the same each time.
+    numbers that a method draws are the same each time. The gradients of all terms are kept: each
+    takes the memory of the student's pyramid, N images of it.
 
     Args:
         student: the detector that learns; its pyramid is where the gradients are taken.
@@ -158,8 +159,8 @@ def still_pass(parts: DetectorParts, batch: Batch) -> Pass:
 
 
 def energy(gradient: Pyramid) -> Pyramid:
-    """Squared length of the gradient in each cell: (N, C, H, W) to (N, 1, H, W) per level."""
-    return gradient.apply(lambda values: values.square().sum(dim=1, keepdim=True))
+    """Squared length of the gradient in each cell: (N, C, H, W) to float64 (N, 1, H, W)."""
+    return gradient.apply(lambda values: values.double().square().sum(dim=1, keepdim=True))
 
 
 def norms(gradient: Pyramid) -> dict[str, float]:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from kdviz.plots.images import (
     as_boxes,
@@ -85,7 +86,10 @@ def share_grid(
     most = math.log2(reach)
     scale = shared_scale([], (-most, most))
     truth = None if boxes is None else as_boxes(boxes)
-    grey = greyed(pixels)
+    # Paler than elsewhere, so that an even share is pale on dark images too. Smooth and in few
+    # tones, since the noise in many small copies of one image would be most of the file.
+    smooth = Image.fromarray(greyed(pixels)).filter(ImageFilter.MedianFilter(3))
+    grey = 128 + np.asarray(smooth) // 32 * 16
     show_image(panels.axes[0], pixels)
     for axes, (name, values) in zip(panels.axes[1:], shares.items(), strict=True):
         show_image(axes, grey)
@@ -111,7 +115,7 @@ def _shares(
 
 
 def _factor_bar(figure: Figure, axes: Axes, scale: Scale) -> None:
-    draw_bar(figure, axes, scale, "times the even share")
+    draw_bar(figure, axes, scale, "× even share")
     most = int(scale.norm.vmax or 0)
     axes.yaxis.set_major_locator(FixedLocator([*range(-most, most + 1)]))
     axes.yaxis.set_major_formatter(

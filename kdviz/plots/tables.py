@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -219,6 +220,7 @@ def _draw_cells(axes: Axes, values: NDArray[np.float64], scale: Scale, decimals:
         value = float(values[row, column])
         colour = text_colour_on(to_hex(scale.colours(scale.norm(value))))
         text = f"{round(value, decimals) + 0.0:.{decimals}f}"  # no minus before a zero
+        text = re.sub(r"\b0\.", ".", text)  # in a full table the leading zeros are most of the ink
         axes.text(column, row, text, size=NUMBER_SIZE, color=colour, ha="center",
                   va="center_baseline")  # fmt: skip
 

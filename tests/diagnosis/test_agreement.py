@@ -9,6 +9,7 @@ from kdviz.diagnosis.agreement import (
     cells_of,
     chance_iou,
     mean_and_spread,
+    pairs_by_similarity,
     rank_correlation,
     similar_together,
     strongest,
@@ -112,6 +113,12 @@ def test_mean_and_spread_leave_out_what_is_not_known():
     mean, spread = mean_and_spread(values)
     assert mean == pytest.approx([3, 4, nan, 2], nan_ok=True)
     assert spread == pytest.approx([2, nan, nan, 0], nan_ok=True)
+
+
+def test_pairs_once_each_most_alike_first():
+    similarity = np.array([[1, 0.2, np.nan], [0.2, 1, 0.7], [np.nan, 0.7, 1]])
+    found = pairs_by_similarity(similarity, ["a", "b", "c"])
+    assert found == [("b", "c", 0.7), ("a", "b", 0.2)]
 
 
 def test_similar_ones_stand_together_and_unknown_ones_last():

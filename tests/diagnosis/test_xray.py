@@ -78,7 +78,7 @@ def test_a_known_gradient_lands_on_its_cell_with_its_weight(known, student):
     found = energy(known.rays["known"].terms["known"])
     expected = torch.zeros(2, 1, 8, 8)
     expected[1, 0, 1, 6] = student.levels[0].channels * (2.0 * 5.0) ** 2
-    assert torch.equal(found.maps[0], expected)
+    assert torch.equal(found.maps[0], expected.double())
     assert not any(values.any() for values in found.maps[1:])
     channels = student.levels[0].channels
     assert norms(known.rays["known"].terms["known"])["p3"] == pytest.approx(10 * channels**0.5)

@@ -28,7 +28,7 @@ class TestTriangle:
 
     def test_each_pair_once_below_the_diagonal(self):
         _, axes = similarity_triangle(self.SIMILARITY, NAMES, limits=(-1, 1), unit="rank")
-        assert numbers(axes) == {(1, 0): "0.25", (2, 1): "-0.50"}
+        assert numbers(axes) == {(1, 0): ".25", (2, 1): "-.50"}
         drawn = axes.images[0].get_array()
         assert drawn[1, 0] == 0.25
         assert np.ma.getmaskarray(drawn).sum() == 7  # NaN, the diagonal and what is above it
@@ -55,9 +55,9 @@ class TestTriangle:
 
 class TestTable:
     def test_numbers_and_colours(self):
-        values = np.array([[0.5, np.nan], [-0.001, -2.0]])
+        values = np.array([[0.5, np.nan], [-0.001, -10.0]])
         _, axes = number_table(values, NAMES[:2], ["p3", "p4"], limits=(-0.5, 0.5), unit="cosine")
-        assert numbers(axes) == {(0, 0): "0.50", (1, 0): "0.00", (1, 1): "-2.00"}
+        assert numbers(axes) == {(0, 0): ".50", (1, 0): ".00", (1, 1): "-10.00"}
         picture = axes.images[0]
         colours = picture.cmap(picture.norm(picture.get_array()))
         assert to_hex(colours[0, 0]) == to_hex(DIVERGING(1.0))
