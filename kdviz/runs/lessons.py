@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,12 +91,22 @@ def open_untrained(name: str, seed: int = 0) -> DetectorParts:
 
     A run of the same seed starts from these weights.
     """
-    path = Path(name) if Path(name).suffix else embedded.FOLDER / embedded.manifest()[name]["file"]
-    told = read_metadata(path)
+    told = _told_by(name)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         sizes = {"min_size": told["min_size"], "max_size": told["max_size"]}
         return freeze(build(told["model"], num_classes=len(told["classes"]) + 1, **sizes))
+
+
+def recorded_ap(name: str) -> float:
+    """AP of a detector of `open_detector` on the validation split of its run, in [0, 1]."""
+    return float(_told_by(name)["ap"])
+
+
+def _told_by(name: str) -> dict[str, Any]:
+    """What a checkpoint says of itself."""
+    path = Path(name) if Path(name).suffix else embedded.FOLDER / embedded.manifest()[name]["file"]
+    return read_metadata(path)
 
 
 def open_adapters(

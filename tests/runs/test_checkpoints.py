@@ -6,8 +6,9 @@ from safetensors.torch import load_file
 
 from kdviz.detectors import build
 from kdviz.methods import method_named
+from kdviz.runs import embedded
 from kdviz.runs.checkpoints import ADAPTERS, load_adapters, read_metadata, save_adapters
-from kdviz.runs.lessons import open_adapters
+from kdviz.runs.lessons import open_adapters, open_untrained, recorded_ap
 from kdviz.runs.run import run
 from kdviz.runs.spec import parse_spec
 
@@ -104,3 +105,18 @@ def test_a_run_leaves_what_it_trained(folder):
         load_adapters(exported, **pair)
     (folder / ADAPTERS).unlink()
     assert open_adapters(str(exported), **pair) == {}
+
+
+def test_an_untrained_detector_starts_as_a_run_of_its_seed_does():
+    torch.manual_seed(3)
+    expected = build(STUDENT, 9).model.state_dict()
+    before = torch.get_rng_state()
+    state = open_untrained("student", 3).model.state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(value, expected[key]) for key, value in state.items())
+    other = open_untrained("student", 4).model.state_dict()
+    assert not all(torch.equal(value, expected[key]) for key, value in other.items())
+
+
+def test_recorded_ap_is_that_of_the_manifest():
+    assert recorded_ap("fgfi") == pytest.approx(embedded.manifest()["fgfi"]["ap"], abs=2e-3)
