@@ -200,8 +200,10 @@ def _label_points(axes: Axes, points: Sequence[tuple[str, float, float]]) -> Non
 
 def _wishes(wide: float) -> list[tuple[float, float]]:
     """Offsets of a label's left middle from its point, points of paper, the best first."""
-    near = [(8.0, 0.0), (-8.0 - wide, 0.0), (-wide / 2, 11.0), (-wide / 2, -11.0)]
-    return near + [(-wide / 2, lift) for lift in (21.0, 31.0, 41.0, 51.0)]
+    right, middle, left = 8.0, -wide / 2, -8.0 - wide
+    near = [(x, 0.0) for x in (right, left)] + [(middle, y) for y in (11.0, -11.0)]
+    beside = [(x - 4 * (x > 0) + 4 * (x < 0), y) for y in (9.0, -9.0) for x in (right, left)]
+    return near + beside + [(middle, y) for y in (21.0, 31.0, 41.0)]
 
 
 def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
