@@ -44,6 +44,10 @@ def code_cells(name):
     return [cell for cell in read(name).cells if cell.cell_type == "code"]
 
 
+def tags_of(cell):
+    return set(cell.metadata.get("tags", []))
+
+
 def texts_of(output):
     """Everything in an output that a person can read."""
     data = output.get("data", {})
@@ -65,7 +69,9 @@ class TestSource:
                 assert len(lines) <= MOST_LINES, f"cell {number} has {len(lines)} lines"
 
     def test_the_code_is_in_kdviz(self, name):
-        trees = [ast.parse(cell.source) for cell in code_cells(name)]
+        """But what a learner is to write, and its solution."""
+        own = [x for x in code_cells(name) if not {"exercise", "solution"} & tags_of(x)]
+        trees = [ast.parse(cell.source) for cell in own]
         defined = [
             node.name
             for tree in trees
@@ -73,6 +79,16 @@ class TestSource:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         ]
         assert len(defined) <= MOST_DEFINITIONS, defined
+
+    def test_solutions_are_folded_and_leave_the_answers_alone(self, name):
+        defined = {"exercise": set(), "solution": set()}
+        for cell in code_cells(name):
+            for tag in defined.keys() & tags_of(cell):
+                tree = ast.parse(cell.source)
+                defined[tag] |= {x.name for x in tree.body if isinstance(x, ast.FunctionDef)}
+                if tag == "solution":
+                    assert cell.metadata["jupyter"]["source_hidden"]
+        assert defined["solution"] == {f"solved_{answer}" for answer in defined["exercise"]}
 
     def test_nothing_of_one_machine_and_no_shell(self, name):
         for number, cell in enumerate(read(name).cells):

@@ -71,6 +71,7 @@ def notebook_page(notebook: nbformat.NotebookNode, title: str, folder: str = "")
             _make_static(output, heading)
     exporter = _Exporter(
         template_name="basic",
+        raw_template=_TEMPLATE,
         embed_images=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
@@ -224,6 +225,18 @@ def _thumbnail(picture: bytes) -> str:
     image.save(file, format="png")
     return base64.b64encode(file.getvalue()).decode("ascii")
 
+
+# A solution stands behind a line that the reader opens.
+_TEMPLATE = """\
+{%- extends 'basic/index.html.j2' -%}
+{%- block codecell -%}
+{%- if 'solution' in cell.metadata.get('tags', []) -%}
+<details><summary>Solution</summary>{{ super() }}</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{%- endblock codecell -%}
+"""
 
 _HEAD = """<!doctype html>
 <html lang="en">

@@ -36,6 +36,8 @@ pre { margin: 0; overflow-x: auto; }
 .input_area, .text_cell_render pre { background: var(--code); border: 1px solid var(--line);
   border-radius: 6px; padding: .6rem .8rem; margin: .8rem 0 .4rem; max-width: none; }
 .text_cell_render pre code { background: none; padding: 0; }
+details { margin: .8rem 0; }
+summary { cursor: pointer; color: var(--link); }
 .output_area { margin: .5rem 0; overflow-x: auto; }
 .output_text pre { padding: .2rem .8rem; }
 .output_stderr pre { color: var(--faint); }

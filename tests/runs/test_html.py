@@ -97,6 +97,17 @@ class TestPage:
         assert "widget" not in page.split("<main>")[1]
         assert page.count("<img") == 1
 
+    def test_solutions_are_folded(self):
+        solution = code("answer = 42", shown(text__plain="right"))
+        solution.metadata["tags"] = ["solution"]
+        page = notebook_page(notebook(code("gap = None"), solution, code("after = 1")), "t")
+        folded = page.split("<details><summary>Solution</summary>")[1].split("</details>")[0]
+        assert "answer" in folded
+        assert "right" in folded
+        assert "gap" not in folded
+        assert "after" not in folded
+        assert page.count("<details>") == page.count("</details>") == 1
+
     def test_scripts_of_outputs_are_left_out(self):
         output = shown(**{"application/javascript": "alert(1)", "text__plain": "a figure"})
         page = notebook_page(notebook(code("1", output)), "t")

@@ -19,6 +19,8 @@ from kdviz.runs.exercises.stage import Stage
 
 Answer = Callable[..., Any]
 
+_WIDTH = 8.6  # inches
+
 _CAPTIONS = {
     "imitation_mask": "1 is a cell that is imitated. In the right panel, 1 is a cell too many and "
     "-1 a missing one.",
@@ -56,6 +58,7 @@ def show(name: str, answer: Answer, stage: Stage) -> Figure:
             columns=[stage.class_name(label) for label in stage.bank.labels.tolist()],
             unit=question.unit,
             caption=caption,
+            width=_WIDTH,
         )[0]
     return compare_maps(
         stage.image,
@@ -64,6 +67,7 @@ def show(name: str, answer: Answer, stage: Stage) -> Figure:
         boxes=stage.boxes,
         unit=question.unit,
         caption=caption,
+        width=_WIDTH,
     )[0]
 
 
@@ -87,6 +91,7 @@ def overview(stage: Stage) -> Figure:
         limits=(0.0, 1.0),
         caption="The four maps you will compute, on one image and one scale. Bright cells are "
         "those a method minds; for Dist2, where the teacher detects with the student's maps.",
+        width=_WIDTH,
     )[0]
 
 
