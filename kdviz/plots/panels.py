@@ -10,8 +10,11 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -28,6 +31,40 @@ LINE = 1.3 / 72
 """Height of a line of text, inches per point of its size."""
 TALLEST = 6.0
 NARROWEST = 3.2
+
+
+class ImageAxes(Axes):
+    """Axes of an image, which has neither ticks nor grid: none are made.
+
+    Others make some as soon as they exist, to set grid, marks and clipping on them; in a figure of
+    images that is a fifth of the time of painting.
+    """
+
+    def _init_axis(self) -> None:
+        self.xaxis, self.yaxis = (
+            _TicklessXAxis(self, clear=False),
+            _TicklessYAxis(self, clear=False),
+        )
+        for side in ("bottom", "top"):
+            self.spines[side].register_axis(self.xaxis)
+        for side in ("left", "right"):
+            self.spines[side].register_axis(self.yaxis)
+
+    def grid(self, *_: Any, **__: Any) -> None:
+        """Nothing: an image has no grid."""
+
+    def tick_params(self, *_: Any, **__: Any) -> None:
+        """Nothing: an image has no ticks."""
+
+
+class _TicklessXAxis(XAxis):
+    def set_clip_path(self, path: Any, transform: Any = None) -> None:
+        Artist.set_clip_path(self, path, transform)
+
+
+class _TicklessYAxis(YAxis):
+    def set_clip_path(self, path: Any, transform: Any = None) -> None:
+        Artist.set_clip_path(self, path, transform)
 
 
 @dataclass(frozen=True)
@@ -164,7 +201,7 @@ def image_panels(
             index = row * columns + column
             if index < len(titles):
                 box = (left / wide, bottom / tall, panel / wide, panel * ratio / tall)
-                axes.append(figure.add_axes(box))
+                axes.append(figure.add_axes(box, axes_class=ImageAxes))
                 if titles[index]:
                     colour = colours[index] if colours else INK
                     figure.text(left / wide, (top + 0.09) / tall, titles[index], color=colour,

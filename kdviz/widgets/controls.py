@@ -20,10 +20,10 @@ _FEW = 8  # choices up to which all stand side by side as buttons
 
 @dataclass(frozen=True)
 class Control:
-    """Something a reader can move.
+    """Something a reader can move; given to several figures, it links them.
 
     Attributes:
-        view: the widget to show.
+        view: the widget to show; None where another figure beside it shows it already.
         source: the widget whose ``value`` is the setting; often the same.
     """
 

@@ -11,7 +11,7 @@ from kdviz.plots.boxes import compare_detections
 from kdviz.plots.maps import compare_maps
 from kdviz.plots.matching import Names
 from kdviz.structures import Detection, Pyramid, Target
-from kdviz.widgets.controls import thumbnails
+from kdviz.widgets.controls import Control, make_control, thumbnails
 from kdviz.widgets.interactive import InteractiveFigure, interactive_figure
 
 _MOST_THUMBNAILS = 40
@@ -47,7 +47,7 @@ def explore_detections(
 
     return interactive_figure(
         render,
-        image=_picker(images),
+        image=image_picker(images),
         score_threshold=(0.0, 1.0, 0.01, score_threshold),
         iou_threshold=(0.5, 0.95, 0.05, 0.5),
     )
@@ -86,9 +86,19 @@ def explore_maps(
         )
         return figure
 
-    return interactive_figure(render, image=_picker(images), stride=shared)
+    return interactive_figure(render, image=image_picker(images), stride=shared)
 
 
-def _picker(images: Sequence[Any]) -> Any:
+def image_picker(images: Sequence[Any]) -> Control:
+    """Thumbnails of a few images, a slider over many; the value is the index.
+
+    Args:
+        images: each (3, h, w) float in [0, 1] or (h, w, 3) uint8.
+
+    Raises:
+        ValueError: there is no image.
+    """
+    if not len(images):
+        raise ValueError("there are no images to choose from; give at least one")
     few = len(images) <= _MOST_THUMBNAILS
-    return thumbnails(images) if few else range(len(images))
+    return thumbnails(images) if few else make_control("image", range(len(images)))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
+import gc
 import html
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdviz.plots.theme import to_png
 from kdviz.widgets.controls import make_control, need_ipywidgets
 from kdviz.widgets.picture import live_picture
+from kdviz.widgets.places import Places
 
 Render = Callable[..., Figure | tuple[Figure, Any]]
 """A pure function from settings, given by keyword, to a figure."""
@@ -61,7 +62,7 @@ class InteractiveFigure:
         self.message = widgets.HTML()
         hide = widgets.HTML(_HIDE_STATIC, layout={"display": "none"})
         row = widgets.HBox(
-            [control.view for control in controls.values()],
+            [control.view for control in controls.values() if control.view is not None],
             layout={"flex_flow": "row wrap", "max_width": "100%"},
         )
         self.view = widgets.VBox([row, self.picture, self.message, hide])
@@ -85,7 +86,7 @@ class InteractiveFigure:
             x: pixels of the PNG from its left edge.
             y: pixels of the PNG from its top edge.
         """
-        place = place_in(self._figure, x, y)
+        place = self._places.at(x, y)
         if self._pick is None or place is None:
             return
         self.message.value = ""
@@ -110,14 +111,15 @@ class InteractiveFigure:
         drawn = self._render(**self._painted)
         figure = drawn[0] if isinstance(drawn, tuple) else drawn
         png = to_png(figure, compression)
-        self._figure = figure
+        self._places = Places(figure)
         return png
 
     def _repaint(self, _: object) -> None:
         if self.state == self._painted:
             return  # the second of several controls that were set together
         try:
-            self.picture.value = self._paint(compression=1)
+            with _swept():
+                self.picture.value = self._paint(compression=1)
         except Exception as error:
             self._complain(error)
             return
@@ -157,7 +159,7 @@ def interactive_figure(
     """A figure with controls, which may also be clicked.
 
     Two figures that are given the same `Control` are linked: each shows it, and a move of either
-    repaints both, once.
+    repaints both, once. Give the second one ``Control(None, first.source)`` to show it once.
 
     Args:
         render: a pure function that takes each control's value by its name and returns a figure, or
@@ -181,24 +183,18 @@ def interactive_figure(
     return InteractiveFigure(render, pick, controls)
 
 
-def place_in(figure: Figure, x: float, y: float) -> tuple[int, float, float] | None:
-    """Where a point of a drawn figure lies: number of its panel, and x and y in its data.
+@contextmanager
+def _swept() -> Iterator[None]:
+    """Free what is left of a figure at the end of the block, and collect no garbage inside it.
 
-    Args:
-        figure: drawn, so that its panels have their places.
-        x: pixels from the left edge of the figure.
-        y: pixels from its top edge.
-
-    Returns:
-        None outside all panels, and on a colour bar.
+    A figure is full of cycles. Left to itself Python takes them for long-lived, and after some
+    twenty paintings goes through all objects there are, which halts a slider for half a second.
     """
-    point = x, figure.canvas.get_width_height()[1] - y
-    for number, axes in enumerate(filter(_is_panel, figure.axes)):
-        if axes.get_visible() and axes.bbox.contains(*point):
-            across, along = axes.transData.inverted().transform(point)
-            return number, float(across), float(along)
-    return None
-
-
-def _is_panel(axes: Axes) -> bool:
-    return axes.get_label() != "<colorbar>"
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+            gc.collect(1)

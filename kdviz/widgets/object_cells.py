@@ -29,6 +29,7 @@ def explore_assignment(
     points: Mapping[str, Sequence[Any]] | None = None,
     image: int = 0,
     box: int = 0,
+    width: float | None = None,
 ) -> InteractiveFigure:
     """The cells of one object on every level that has an object at all; a click chooses it.
 
@@ -42,6 +43,7 @@ def explore_assignment(
         points: by detector, (H, W, 2) per level, as in `draw_assignment`.
         image: chosen first.
         box: chosen first, from 0.
+        width: of the figure, inches.
 
     Raises:
         ValueError: no image has an object.
@@ -81,6 +83,7 @@ def explore_assignment(
             index=image,
             columns=max(len(strides), min(4, len(strides) * len(assigned))),
             caption=f"{told} {_READING}",
+            width=width,
         )[0]
 
     def pick(panel: int, x: float, y: float, state: dict[str, Any]) -> dict[str, Any]:

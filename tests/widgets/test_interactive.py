@@ -1,4 +1,5 @@
 import base64
+import gc
 import html
 import io
 import sys
@@ -8,13 +9,14 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from nbconvert import HTMLExporter
 from PIL import Image
 
 from kdviz.plots import compare_maps, mask_grid
 from kdviz.widgets import interactive_figure
 from kdviz.widgets.controls import make_control
-from kdviz.widgets.interactive import place_in
+from kdviz.widgets.places import Places
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -78,6 +80,16 @@ def test_painting_leaves_nothing_behind(explorer):
     explorer.controls["threshold"].value = 0.2
     assert plt.get_fignums() == []
     assert dict(mpl.rcParams) == before
+
+
+def test_painted_figures_are_gone_at_once(explorer):
+    """Or a full collection of garbage halts the slider every now and then."""
+    gc.collect()
+    before = sum(issubclass(type(x), Figure) for x in gc.get_objects())
+    for step in range(5):
+        explorer.controls["threshold"].value = step / 10
+    assert sum(issubclass(type(x), Figure) for x in gc.get_objects()) == before
+    assert gc.isenabled()
 
 
 def test_an_error_is_shown_and_the_picture_kept(explorer):
@@ -244,7 +256,7 @@ class TestPick:
         height = figure.canvas.get_width_height()[1]
         for number, axes, point in [(0, left, (2.5, -4)), (1, right, (10, 1))]:
             x, y = axes.transData.transform(point)
-            assert place_in(figure, x, height - y) == pytest.approx((number, *point))
+            assert Places(figure).at(x, height - y) == pytest.approx((number, *point))
 
     def test_the_browser_message_is_a_click(self, clicked):
         explorer, told, _ = clicked
