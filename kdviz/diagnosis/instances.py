@@ -13,7 +13,7 @@ from kdviz.detectors.parts import DetectorParts, Pass, in_eval
 from kdviz.methods.adapters import match_levels
 from kdviz.methods.gkd_bank import InstanceTable, collect_instances
 from kdviz.methods.gkd_prototypes import box_means
-from kdviz.structures import Batch, Target
+from kdviz.structures import Batch, Pyramid, Target
 
 
 def see_instances(
@@ -103,6 +103,29 @@ def object_factors(
             if name != "size" and all(name in each for each in of_objects):
                 factors[name] = torch.tensor([float(each[name]) for each in of_objects])
     return factors
+
+
+def box_cells(features: Pyramid, box: Tensor) -> Pyramid:
+    """The cells of each level that the feature of a box is the mean of; see `box_means`.
+
+    Args:
+        features: gives the levels, maps (N, C, H, W).
+        box: (4,), xyxy in network pixels.
+
+    Returns:
+        bool (1, 1, H, W) per level; at least one cell is True.
+    """
+    maps = []
+    for level in features.levels:
+        sides = []
+        for axis in (1, 0):  # rows, then columns
+            size = level.map.shape[-2:][1 - axis]
+            first = min(max(int(box[axis] / level.stride), 0), size - 1)
+            last = min(int(box[axis + 2] / level.stride), size - 1)
+            cell = torch.arange(size)
+            sides.append((cell >= first) & (cell <= max(first, last)))
+        maps.append((sides[0][:, None] & sides[1])[None, None])
+    return features.with_maps(maps)
 
 
 def _batches(

@@ -9,15 +9,27 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from kdviz.plots.images import as_array
-from kdviz.plots.panels import chart_panels, text_size
-from kdviz.plots.theme import FAINT, class_colour, in_role_order, paler, role_colour, theme
+from kdviz.plots.panels import BAR, GAP, MARGIN, TITLE_SIZE, chart_panels, shorten, text_size
+from kdviz.plots.sheets import captioned_figure
+from kdviz.plots.theme import (
+    FAINT,
+    INK,
+    SEQUENTIAL,
+    class_colour,
+    in_role_order,
+    paler,
+    role_colour,
+    theme,
+)
 
 LABEL_SIZE = 8.0
+_CELLS = 36  # of a histogram of codes, on each side
 _GAP = 1.5  # between the prototypes of two classes, in prototypes
 
 
@@ -59,6 +71,67 @@ def unexplained_curves(
         loc="upper left", bbox_to_anchor=(1.0, 1.0), labelcolor="linecolor", handlelength=1.8
     )
     return figure, axes
+
+
+@theme()
+def code_agreement(
+    codes: Mapping[str, Any],
+    teacher: Any,
+    *,
+    caption: str | None = None,
+    width: float = 9.0,
+) -> tuple[Figure, list[Axes]]:
+    """Codes of several students against the teacher's: equal codes lie on the diagonal.
+
+    All panels have one scale of cosines and one of colours.
+
+    Args:
+        codes: by name, cosines of the instances to the prototypes, (n, P).
+        teacher: the teacher's, (n, P).
+        caption: sentence below.
+        width: of the figure, inches.
+
+    Returns:
+        The figure and one axes per name; x is the student's cosine, y the teacher's.
+    """
+    order, theirs = in_role_order(codes), as_array(teacher).ravel()
+    ours = {name: as_array(codes[name]).ravel() for name in order}
+    low = min(float(values.min()) for values in (theirs, *ours.values()))
+    edges = np.linspace(low, 1.0 + 1e-6, _CELLS + 1)
+    counts = {name: np.histogram2d(theirs, x, bins=[edges, edges])[0] for name, x in ours.items()}
+    most = max(float(each.max()) for each in counts.values())
+    side = (width - 0.6 - MARGIN - BAR - (len(order) - 1) * GAP) / len(order)
+    head, below = 0.45, 0.42
+    figure, floor = captioned_figure(width, head + side + below, caption)
+    tall = figure.get_size_inches()[1]
+    panels = []
+    for column, name in enumerate(order):
+        box = 0.6 + column * (side + GAP), floor + below, side, side
+        axes = figure.add_axes(_shares(box, width, tall))
+        axes.set_title(f"{name}\nmean difference {np.abs(ours[name] - theirs).mean():.3f}",
+                       color=role_colour(name), size=TITLE_SIZE, pad=4)  # fmt: skip
+        shown = axes.imshow(
+            np.where(counts[name] > 0, counts[name], np.nan),
+            extent=(low, 1, low, 1), origin="lower", interpolation="nearest",
+            cmap=SEQUENTIAL.reversed(), norm=PowerNorm(0.5, 0, most),
+        )  # fmt: skip
+        axes.plot([low, 1], [low, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.set(xlim=(low, 1), ylim=(low, 1), xlabel="cosine in this student")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4, prune="upper"))
+        axes.tick_params(axis="y", labelleft=column == 0)
+        panels.append(axes)
+    panels[0].set_ylabel("cosine in the teacher")
+    box = width - MARGIN - BAR + 0.12, floor + below, 0.12, side
+    figure.colorbar(shown, cax=figure.add_axes(_shares(box, width, tall)), label="pairs")
+    return figure, panels
+
+
+def _shares(
+    box: tuple[float, float, float, float], width: float, tall: float
+) -> tuple[float, float, float, float]:
+    """A place in inches (left, bottom, width, height) as shares of the figure."""
+    return box[0] / width, box[1] / tall, box[2] / width, box[3] / tall
 
 
 def draw_codes(
@@ -107,15 +180,17 @@ def _name_groups(
     figure = axes.get_figure(root=True)
     assert figure is not None
     width = figure.get_size_inches()[0] * axes.get_position().width * 72
-    unit = width / (axes.get_xlim()[1] - axes.get_xlim()[0])
+    low, high = axes.get_xlim()
     taken: list[tuple[float, float]] = []
-    present = np.unique(classes).tolist()
-    for group in sorted(present, key=lambda each: each != label):
-        centre = float(places[classes == group].mean())
-        half = (text_size(names[group - 1], LABEL_SIZE)[0] / 2 + 3) / unit
-        if any(abs(centre - other) < half + reach for other, reach in taken):
+    for group in sorted(np.unique(classes).tolist(), key=lambda each: each != label):
+        name = shorten(names[group - 1], 0.25 * width, LABEL_SIZE)
+        # Half of it and a little air, in units of the axis; bold letters are wider by a tenth.
+        half = (0.56 * text_size(name, LABEL_SIZE)[0] + 3) * (high - low) / width
+        middle = float(places[classes == group].mean())
+        middle = min(max(middle, low + half), high - half)
+        if any(abs(middle - other) < half + reach for other, reach in taken):
             continue
-        taken.append((centre, half))
-        axes.text(centre, -0.03, names[group - 1], size=LABEL_SIZE, ha="center", va="top",
+        taken.append((middle, half))
+        axes.text(middle, -0.03, name, size=LABEL_SIZE, ha="center", va="top",
                   weight="bold" if group == label else "normal", color=class_colour(group),
                   transform=axes.get_xaxis_transform())  # fmt: skip

@@ -11,61 +11,22 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from kdviz.plots.images import as_array, as_image, show_image
-from kdviz.plots.panels import MARGIN, image_panels, text_size
-from kdviz.plots.prototypes import LABEL_SIZE, draw_codes
+from kdviz.plots.panels import MARGIN, image_panels
+from kdviz.plots.prototypes import draw_codes
 from kdviz.plots.theme import (
     FAINT,
-    FIGURE_WIDTH,
     INK,
     class_colour,
     in_role_order,
+    paler,
     role_colour,
     theme,
 )
 
 _POINT = 16.0
-_CHART = 2.1  # height of the codes, inches
-
-
-@theme()
-def two_spaces(
-    points: Mapping[str, Any],
-    labels: Any,
-    prototypes: Any,
-    names: Sequence[str],
-    *,
-    shares: Mapping[str, float] | None = None,
-    chosen: int | None = None,
-    caption: str | None = None,
-    width: float = 8.0,
-) -> tuple[Figure, list[Axes]]:
-    """The same instances in both feature spaces, side by side, coloured by class.
-
-    Large marks with a black edge are prototypes. Axes of principal components have no meaning of
-    their own, so they carry no numbers: only who lies near whom can be read.
-
-    Args:
-        points: by role, (n, 2).
-        labels: classes of the instances, (n,), from 1.
-        prototypes: which instances are prototypes, (P,) indices.
-        names: of the classes, first that of label 1.
-        shares: by role, of the variance that the picture keeps, [0, 1]; written above.
-        chosen: an instance to ring.
-        caption: sentence below.
-        width: of the figure, inches.
-
-    Returns:
-        The figure and one axes per role, student first.
-    """
-    order = in_role_order(points)
-    titles = [_space_title(role, shares) for role in order]
-    panels = image_panels((1, 1), titles, colours=[role_colour(x) for x in order], caption=caption,
-                          width=width, foot=0.25)  # fmt: skip
-    kinds, marks = as_array(labels), as_array(prototypes)
-    for axes, role in zip(panels.axes, order, strict=True):
-        _draw_space(axes, as_array(points[role]), kinds, marks, chosen)
-    _class_legend(panels.figure, panels.foot, np.unique(kinds), names)
-    return panels.figure, panels.axes
+_CHART = 2.0  # height of the codes, inches
+_LEFT = 0.64  # kept for the numbers beside them, inches
+_WIDTH = 9.0
 
 
 @theme()
@@ -85,7 +46,8 @@ def instance_in_spaces(
 
     Below, each pair of dots is the cosine to one prototype in both detectors. On the ground of the
     instance's own class, lines mark the best cosine of each; their distance is what the instance
-    lacks in reliability.
+    lacks in reliability. Large marks with a black edge are prototypes, colours are classes. Axes of
+    principal components have no meaning of their own, so they carry no numbers.
 
     Args:
         crop: of the instance, (3, h, w) float in [0, 1] or (h, w, 3) uint8.
@@ -113,7 +75,7 @@ def instance_in_spaces(
         colours=[*map(role_colour, order), own],
         columns=len(order) + 1,
         caption=caption,
-        width=FIGURE_WIDTH,
+        width=_WIDTH,
         foot=foot,
     )
     figure, spaces = panels.figure, panels.axes[:-1]
@@ -122,7 +84,7 @@ def instance_in_spaces(
     show_image(panels.axes[-1], as_image(crop))
     wide, tall = figure.get_size_inches()
     low = panels.foot * tall - foot / 2 + 0.3
-    box = (0.55 / wide, low / tall, 1 - (0.55 + MARGIN) / wide, _CHART / tall)
+    box = (_LEFT / wide, low / tall, 1 - (_LEFT + MARGIN) / wide, _CHART / tall)
     below = figure.add_axes(box)
     span = [as_array(codes[role]) for role in order]
     below.set_ylim(min(0.0, *(float(x.min()) for x in span)) - 0.02, 1.02)
@@ -162,7 +124,8 @@ def _draw_space(
 ) -> None:
     colours = [class_colour(int(label)) for label in kinds]
     edge: Any = {"edgecolors": INK, "linewidths": 0.8}
-    axes.scatter(points[:, 0], points[:, 1], _POINT, colours, alpha=0.55, linewidths=0)
+    pale = [paler(colour, 0.4) for colour in colours]
+    axes.scatter(points[:, 0], points[:, 1], _POINT, pale, linewidths=0)
     axes.scatter(
         points[marks, 0], points[marks, 1], 3 * _POINT, [colours[i] for i in marks], **edge
     )
@@ -175,18 +138,3 @@ def _draw_space(
     axes.set(xticks=[], yticks=[], aspect="equal")
     for spine in axes.spines.values():
         spine.set(visible=True, color=FAINT)
-
-
-def _class_legend(figure: Figure, middle: float, kinds: NDArray[Any], names: Sequence[str]) -> None:
-    """Names of the classes in their colours, as many as one line holds."""
-    wide = figure.get_size_inches()[0]
-    x = MARGIN
-    for label in kinds.tolist():
-        name = names[label - 1]
-        room = text_size(name, LABEL_SIZE)[0] / 72 + 0.14
-        if x + room > wide - MARGIN - 0.2:
-            figure.text(x / wide, middle, "…", size=LABEL_SIZE, va="center_baseline")
-            return
-        figure.text(x / wide, middle, name, size=LABEL_SIZE, va="center_baseline",
-                    weight="bold", color=class_colour(label))  # fmt: skip
-        x += room

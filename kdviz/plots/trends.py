@@ -115,7 +115,7 @@ def trend_panels(
     for number, (axes, (name, across)) in enumerate(zip(panels, x.items(), strict=True)):
         _draw_trend(axes, as_array(across), heights[name], bins)
         if baseline is not None:
-            axes.axhline(baseline, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+            axes.axhline(baseline, color=INK, linewidth=1.0, linestyle=(0, (1, 2)), zorder=1)
         axes.set(ylim=(low - room, high + room), xlabel=name)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(5))
