@@ -32,7 +32,6 @@ from kdviz.plots.results import precision_recall as precision_recall
 from kdviz.plots.shares import share_grid as share_grid
 from kdviz.plots.spaces import instance_in_spaces as instance_in_spaces
 from kdviz.plots.spaces import nearest_point as nearest_point
-from kdviz.plots.spaces import two_spaces as two_spaces
 from kdviz.plots.swap import nearness_and_ap as nearness_and_ap
 from kdviz.plots.swap import swap_grid as swap_grid
 from kdviz.plots.tables import number_table as number_table
