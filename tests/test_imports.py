@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "methods": GROUND | {"detectors"},
     "engine": GROUND | {"datasets", "detectors", "methods"},
     "diagnosis": GROUND | {"datasets", "detectors", "methods", "engine"},
-    "runs": GROUND | {"datasets", "detectors", "methods", "engine", "diagnosis", "plots", "widgets"},
+    "runs": GROUND
+    | {"datasets", "detectors", "methods", "engine", "diagnosis", "plots", "widgets"},
     "plots": GROUND,
     "widgets": GROUND | {"plots", "diagnosis"},
     "cli": GROUND | {"datasets", "detectors", "methods", "engine", "runs", "diagnosis"},

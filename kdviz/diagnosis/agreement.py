@@ -140,7 +140,7 @@ def pairs_by_similarity(similarity: Array, names: Sequence[str]) -> list[tuple[s
         names: M names.
     """
     pairs = [
-        (names[i], names[j], float(similarity[i, j]))
+        (names[int(i)], names[int(j)], float(similarity[i, j]))
         for i, j in zip(*np.triu_indices(len(names), k=1), strict=True)
         if not np.isnan(similarity[i, j])
     ]

@@ -124,7 +124,7 @@ def points_and_anchors(
         (round(view[3] - view[1]), round(view[2] - view[0])),
         [
             f"{own.size} points, {own.sum()} for this box",
-            f"{len(here)} anchors of one cell, greatest IoU {iou.max():.2f}",
+            f"{len(here)} anchors, best IoU {iou.max():.2f}",
         ],
         bars=[1],
         caption=caption,

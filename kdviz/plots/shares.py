@@ -27,6 +27,8 @@ from kdviz.plots.marks import outline
 from kdviz.plots.panels import image_panels
 from kdviz.plots.theme import INK, theme
 
+TICK_SIZE = 8.0
+
 
 @theme()
 def share_grid(
@@ -115,9 +117,11 @@ def _shares(
 
 
 def _factor_bar(figure: Figure, axes: Axes, scale: Scale) -> None:
-    draw_bar(figure, axes, scale, "× even share")
+    draw_bar(figure, axes, scale, "times mean")
     most = int(scale.norm.vmax or 0)
-    axes.yaxis.set_major_locator(FixedLocator([*range(-most, most + 1)]))
+    room = axes.get_window_extent().height / figure.dpi * 72 / (2 * most + 1)
+    step = 1 if room > 1.2 * TICK_SIZE else most  # points for each number
+    axes.yaxis.set_major_locator(FixedLocator([*range(-most, most + 1, step)]))
     axes.yaxis.set_major_formatter(
         FuncFormatter(lambda power, _: f"{2**power:g}" if power >= 0 else f"1/{2**-power:g}")
     )

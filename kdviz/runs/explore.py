@@ -10,12 +10,12 @@ from tqdm.auto import tqdm
 
 from kdviz.datasets import open_data
 from kdviz.datasets.scenes import SceneConfig, cached_scenes
+from kdviz.detectors.candidates import FLOOR, Candidates, candidates_of, thresholds_of
 from kdviz.detectors.parts import Pass, in_eval
 from kdviz.methods import Method
 from kdviz.plots import network_image
 from kdviz.plots.images import IMAGENET_MEAN, IMAGENET_STD
 from kdviz.runs import embedded
-from kdviz.runs.candidates import FLOOR, Candidates, candidates_of, thresholds_of
 from kdviz.runs.lessons import Lesson, lesson_of, open_lesson
 from kdviz.runs.sources import Opened, Source, find_path, fresh_methods, open_sources
 from kdviz.structures import Batch, Detection, Pyramid

@@ -79,6 +79,11 @@ class InteractiveFigure:
         """The present picture."""
         return bytes(self.picture.value)
 
+    def figure(self) -> Figure:
+        """The present state drawn anew: a figure to look into, or to save in another format."""
+        drawn = self._render(**self.state)
+        return drawn[0] if isinstance(drawn, tuple) else drawn
+
     def click(self, x: float, y: float) -> None:
         """Do what a reader's click on the picture does.
 
@@ -108,8 +113,7 @@ class InteractiveFigure:
 
     def _paint(self, compression: int) -> bytes:
         self._painted = self.state
-        drawn = self._render(**self._painted)
-        figure = drawn[0] if isinstance(drawn, tuple) else drawn
+        figure = self.figure()
         png = to_png(figure, compression)
         self._places = Places(figure)
         return png

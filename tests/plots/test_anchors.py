@@ -47,7 +47,7 @@ def test_anchors_of_the_best_cell_are_coloured_by_overlap(image):
               for x in (64, 80) for y in (16, 32)}  # fmt: skip
     (x, y), overlap = max(shared.items(), key=lambda item: item[1])
     best = overlap / (32 * 32 + 30 * 30 - overlap)
-    assert figure.texts[1].get_text() == f"2 anchors of one cell, greatest IoU {best:.2f}"
+    assert figure.texts[1].get_text() == f"2 anchors, best IoU {best:.2f}"
     drawn = {
         tuple(path.vertices.min(0)): tuple(edge)
         for collection in axes.collections

@@ -80,6 +80,14 @@ def test_titles_notes_levels_and_bar(image):
     assert ticks == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
 
 
+def test_a_short_bar_has_fewer_numbers(image):
+    maps = {str(i): bright(1, 1) for i in range(11)}
+    figure, axes = share_grid(image, maps, STRIDE, width=6)
+    (bar,) = [each for each in figure.axes if each not in axes]
+    figure.draw_without_rendering()
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["1/8", "1", "8"]
+
+
 def test_what_has_no_share_is_refused(image):
     with pytest.raises(ValueError, match="error goes down to -1"):
         share_grid(image, {"error": -bright(1, 1)}, STRIDE)

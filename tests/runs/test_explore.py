@@ -7,11 +7,11 @@ import torch
 
 import kdviz
 from kdviz.detectors import build
+from kdviz.detectors.candidates import thresholds_of
 from kdviz.detectors.parts import Pass
 from kdviz.methods import method_named
 from kdviz.methods.fgfi import FGFI
 from kdviz.plots import compare_detections, to_png
-from kdviz.runs.candidates import thresholds_of
 from kdviz.runs.checkpoints import ADAPTERS, save_adapters, save_student
 from kdviz.runs.explore import _Look, _shelf, explore
 from kdviz.runs.lessons import Lesson, batch_of, detections_of, open_detector, open_lesson

@@ -29,13 +29,13 @@ def explore(**options):
 
 def place(figure, x, y):
     """Pixels of the PNG, from its top left, of a point of the first panel."""
-    axes = figure._figure.axes[0]
-    across, up = axes.transData.transform((x, y))
-    return across, figure._figure.canvas.get_width_height()[1] - up
+    drawn = figure.figure()
+    across, up = drawn.axes[0].transData.transform((x, y))
+    return across, drawn.canvas.get_width_height()[1] - up
 
 
 def caption(figure):
-    return " ".join(figure._figure.texts[-1].get_text().split())
+    return " ".join(figure.figure().texts[-1].get_text().split())
 
 
 def test_a_click_chooses_the_smallest_object_round_it():
@@ -53,7 +53,7 @@ def test_a_click_chooses_the_smallest_object_round_it():
 
 
 def test_only_levels_with_an_object_are_drawn():
-    titles = [text.get_text() for text in explore(box=1)._figure.texts]
+    titles = [text.get_text() for text in explore(box=1).figure().texts]
     assert titles[:2] == ["FCOS p3, stride 8\n1 cell", "FCOS p4, stride 16\nnone"]
     assert len(titles) == 3  # and the caption
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from kdviz.detectors import build
+from kdviz.detectors.candidates import FLOOR, Candidates, candidates_of, thresholds_of
 from kdviz.detectors.parts import Pass, in_eval
-from kdviz.runs.candidates import FLOOR, Candidates, candidates_of, thresholds_of
 from kdviz.runs.lessons import open_detector, open_lesson, scene_batch
 
 FAMILIES = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import batched_nms
 
-from kdviz.detectors import DetectorParts
+from kdviz.detectors.parts import DetectorParts
 from kdviz.structures import Batch, Detection, HeadOutput
 
 FLOOR = 0.01

@@ -28,7 +28,7 @@ def figures():
 
 
 def titles(figure):
-    return [text.get_text().replace("\n", ": ") for text in figure._figure.texts]
+    return [text.get_text().replace("\n", ": ") for text in figure.figure().texts]
 
 
 def test_starts_at_the_pair_that_is_asked_for(figures):
@@ -43,9 +43,9 @@ def test_starts_at_the_pair_that_is_asked_for(figures):
 
 
 def click_on(figure, panel, x, y):
-    axes = figure._figure.axes[panel]
-    across, up = axes.transData.transform((x, y))
-    figure.click(across, figure._figure.canvas.get_width_height()[1] - up)
+    drawn = figure.figure()
+    across, up = drawn.axes[panel].transData.transform((x, y))
+    figure.click(across, drawn.canvas.get_width_height()[1] - up)
 
 
 def test_a_click_on_a_pair_shows_it_in_both_figures(figures):
