@@ -7,7 +7,7 @@ import copy
 import html
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ _FROM_NETWORK = re.compile(
     r"|@import\s+[^;]*//|url\(\s*[\"']?\s*(?:https?:)?//",
     re.IGNORECASE,
 )
+# In a page "<" opens a tag: what stands as text, code for one, has "&lt;" and is not found.
+_LINK = re.compile(r"""(<a\b[^>]*\shref=["'](?:\./)?)([^"'/?#:]+)\.ipynb(?=["'#])""")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class Card:
     error: str | None = None
 
 
-def notebook_page(notebook: nbformat.NotebookNode, title: str, folder: str = "") -> str:
+def notebook_page(
+    notebook: nbformat.NotebookNode, title: str, folder: str = "", pages: Collection[str] = ()
+) -> str:
     """An executed notebook as one HTML page that opens offline.
 
     Widgets are shown by the static picture that each leaves; formulas become MathML, which browsers
@@ -58,6 +62,7 @@ def notebook_page(notebook: nbformat.NotebookNode, title: str, folder: str = "")
         notebook: with its outputs.
         title: of the browser's tab, and of the notebook's file.
         folder: the images that its text refers to are found from here.
+        pages: names of the notebooks that lie beside it as pages: links to them lead there.
 
     Raises:
         ValueError: the page would still load something from the network.
@@ -81,6 +86,7 @@ def notebook_page(notebook: nbformat.NotebookNode, title: str, folder: str = "")
     if found:
         raise ValueError(f"the page of {title} would load from the network: {found.group()}")
     name = html.escape(title)
+    body = _LINK.sub(lambda link: _to_page(link, pages), body)
     head = _HEAD.format(title=name, style=PAGE_STYLE)
     nav = f'<nav><a href="index.html">kdviz</a> <a href="{name}.ipynb">{name}.ipynb</a></nav>'
     return f"{head}<body>\n{nav}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
@@ -180,6 +186,11 @@ class _Exporter(HTMLExporter):
             path=context.get("resources", {}).get("metadata", {}).get("path", ""),
         )
         return str(MarkdownWithMath(renderer=renderer).render(source))
+
+
+def _to_page(link: re.Match[str], pages: Collection[str]) -> str:
+    before, name = link.groups()
+    return f"{before}{name}.html" if name in pages else link[0]
 
 
 def _make_static(output: nbformat.NotebookNode, heading: str) -> None:

@@ -162,12 +162,13 @@ def run_notebooks(
     known = {name: notebook_parameters(name) for name in chosen}
     _check_parameters(given, known, "parameters")
     out.mkdir(parents=True, exist_ok=True)
+    pages = chosen if html else []
     executions: list[Execution] = []
     cards = []
     for number, name in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {name}", flush=True)
         own = {key: value for key, value in given.items() if key in known[name]}
-        execution, card = _execute(name, out, {**presets.get(name, {}), **own}, html)
+        execution, card = _execute(name, out, {**presets.get(name, {}), **own}, pages)
         print(f"    {execution.error or 'done'} ({execution.seconds:.0f} s)", flush=True)
         executions.append(execution)
         cards.append(card)
@@ -178,17 +179,20 @@ def run_notebooks(
     return executions
 
 
-def _execute(name: str, out: Path, parameters: Parameters, html: bool) -> tuple[Execution, Card]:
+def _execute(
+    name: str, out: Path, parameters: Parameters, pages: Sequence[str]
+) -> tuple[Execution, Card]:
+    """Execute one notebook, and export it if it is among the ``pages``."""
     target = out / f"{name}.ipynb"
     target.unlink(missing_ok=True)  # an old copy must not stand for this execution
     page, notebook = None, None
     started = time.perf_counter()
     error = _papermill(FOLDER / f"{name}.ipynb", target, parameters)
     seconds = time.perf_counter() - started
-    if html and target.exists():
+    if name in pages and target.exists():
         notebook = nbformat.read(target, as_version=4)
         try:
-            content = notebook_page(notebook, name, str(FOLDER))
+            content = notebook_page(notebook, name, str(FOLDER), pages)
         except ValueError as problem:
             error = error or f"no page: {problem}"
             notebook = None

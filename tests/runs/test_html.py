@@ -131,6 +131,40 @@ class TestPage:
         page = notebook_page(text("![dot](dot.png)"), "t", str(tmp_path))
         assert "data:image/png;base64," in page
 
+    def test_links_between_notebooks_lead_to_pages(self):
+        table = "| [`00_map`](00_map.ipynb) | [why](./10_why.ipynb#the-idea) |\n|---|---|"
+        outputs = shown(text__markdown=table), shown(text__html='<a href="00_map.ipynb">map</a>')
+        page = notebook_page(
+            notebook(V4.new_markdown_cell("See [the map](00_map.ipynb)."), code("1", *outputs)),
+            "10_why",
+            pages=["00_map", "10_why"],
+        )
+        assert page.count('<a href="00_map.html">') == 3
+        assert page.count('href="./10_why.html#the-idea"') == 1
+        assert '<nav><a href="index.html">kdviz</a> <a href="10_why.ipynb">' in page
+        assert page.count(".ipynb") == 2  # both are of the link to the executed copy
+
+    @pytest.mark.parametrize(
+        "href",
+        [
+            "90_not_exported.ipynb",
+            "elsewhere/00_map.ipynb",
+            "https://example.org/00_map.ipynb",
+            "00_map.ipynb.txt",
+        ],
+    )
+    def test_other_links_stay(self, href):
+        assert f'href="{href}"' in notebook_page(text(f"[x]({href})"), "t", pages=["00_map"])
+
+    def test_code_that_looks_like_a_link_stays(self):
+        """In what the reader copies, and in printed text, the file is meant."""
+        link = '<a href="00_map.ipynb">'
+        cells = V4.new_markdown_cell(f"`{link}`\n\n```html\n{link}\n```"), code(f"s = '{link}'")
+        printed = V4.new_output("stream", name="stdout", text=link)
+        page = notebook_page(notebook(*cells, code("print(s)", printed)), "t", pages=["00_map"])
+        assert page.count("00_map.ipynb") == 4
+        assert ".html" not in page.split("<main>")[1]
+
     @pytest.mark.parametrize(
         "wanted",
         [

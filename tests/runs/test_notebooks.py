@@ -64,7 +64,12 @@ def ran(tmp_path_factory):
     write(folder, "00_good", DRAW, "print(count, ratio, name, path)")
     write(folder, "01_fails", "print('so far')", "[][count]", "print('never')")
     write(folder, "02_dies", "import os\nos._exit(3)")
-    write(folder, "03_good", "import os\nprint(os.getcwd())")
+    write(
+        folder,
+        "03_good",
+        "import os\nprint(os.getcwd())",
+        "from IPython.display import Markdown\nMarkdown('[first](00_good.ipynb)')",
+    )
     write(
         folder, "04_online", "from IPython.display import HTML\nHTML('<img src=//cdn.org/x.png>')"
     )
@@ -95,7 +100,10 @@ class TestRun:
         assert outputs(ran.out / "00_good.ipynb")[-1] == "8 1 val None\n"
 
     def test_runs_where_the_command_is_given(self, ran):
-        assert outputs(ran.out / "03_good.ipynb") == [f"{ran.folder.parent}\n"]
+        assert outputs(ran.out / "03_good.ipynb")[0] == f"{ran.folder.parent}\n"
+
+    def test_pages_link_to_pages(self, ran):
+        assert '<a href="00_good.html">first</a>' in (ran.out / "03_good.html").read_text()
 
     def test_a_failed_notebook_keeps_what_it_did(self, ran):
         assert ran.told["01_fails"]["error"] == "In [4]: IndexError: list index out of range"
