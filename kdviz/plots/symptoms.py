@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from kdviz.plots.panels import chart_panels, shorten, text_size
+from kdviz.plots.panels import chart_panels
+from kdviz.plots.rows import name_rows, row_room
 from kdviz.plots.theme import CLASS_COLOURS, INK, MISSED, ROLE_COLOURS, paler, theme
 
 _ROW = 0.26  # inches
@@ -37,7 +38,7 @@ def share_bars(
         width: of the figure, inches.
     """
     names = sorted(values, key=lambda name: -values[name])[:_MOST_ROWS]
-    left = _room(names, width)
+    left = row_room(names, 0.5 * width)
     figure, (axes,) = chart_panels(
         [""], height=_ROW * len(names) + 0.1, left=left, right=0.6, caption=caption, width=width
     )
@@ -63,7 +64,7 @@ def level_shares(shares: Mapping[str, Mapping[str, float]], *, width: float = 7.
     """
     names = list(shares)
     levels = sorted({level for levels in shares.values() for level in levels})
-    left = _room(names, width)
+    left = row_room(names, 0.5 * width)
     figure, (axes,) = chart_panels(
         [""], height=_ROW * len(names) + 0.1, left=left, right=0.2, width=width,
         caption="Levels from fine (left, dark) to coarse. One colour from end to end: that level "
@@ -119,12 +120,6 @@ def rate_band(
     return figure
 
 
-def _room(names: list[str], width: float) -> float:
-    widest = max((text_size(name, 9)[0] for name in names), default=0.0)
-    return min(0.5 * width, widest / 72 + 0.2)
-
-
 def _rows(axes: Axes, names: list[str], left: float) -> None:
-    axes.set_yticks(range(len(names)), [shorten(name, left * 72 - 8, 9) for name in names], size=9)
+    name_rows(axes, names, left)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)

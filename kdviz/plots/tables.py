@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from kdviz.plots.images import as_array
 from kdviz.plots.maps import Scale, draw_bar, shared_scale
-from kdviz.plots.panels import BAR, MARGIN, chart_panels, shorten, text_size
+from kdviz.plots.panels import BAR, MARGIN, chart_panels, shorten
+from kdviz.plots.rows import ROW_SIZE, name_rows, row_room
 from kdviz.plots.theme import DIVERGING, FAINT, INK, text_colour_on, theme
 
 NUMBER_SIZE = 7.5
-LABEL_SIZE = 8.5
 
 
 @theme()
@@ -52,7 +52,7 @@ def similarity_triangle(
     array = as_array(values).astype(np.float64)
     if array.shape != (len(names), len(names)):
         raise ValueError(f"{len(names)} names need ({len(names)}, {len(names)}), not {array.shape}")
-    left = min(_label_room(names, width), 0.16 * width)
+    left = row_room(names, 0.16 * width)
     # Column j ends at the diagonal, so its name can stand there, level and uncut.
     figure, (axes,) = chart_panels(
         [""], height=0.3 * len(names), left=left, right=left + BAR, caption=caption, width=width
@@ -61,9 +61,9 @@ def similarity_triangle(
     lower = np.where(np.tri(len(names), k=-1, dtype=bool), array, np.nan)
     scale = shared_scale([], limits)
     _draw_cells(axes, lower, scale, decimals)
-    _label_rows(axes, ["", *names[1:]], left)  # nothing stands left of the first diagonal
+    name_rows(axes, ["", *names[1:]], left)  # nothing stands left of the first diagonal
     for i, name in enumerate(names[:-1]):
-        axes.text(i - 0.4, i, shorten(name, left * 72 - 6, LABEL_SIZE), size=LABEL_SIZE,
+        axes.text(i - 0.4, i, shorten(name, left * 72 - 6, ROW_SIZE), size=ROW_SIZE,
                   va="center_baseline")  # fmt: skip
     axes.xaxis.set_visible(False)
     _bar_beside(figure, axes, scale, unit, gap=left + 0.1)
@@ -109,7 +109,7 @@ def number_table(
             f"{len(rows)} rows and {len(columns)} columns are named, but the values have shape "
             f"{array.shape}"
         )
-    left = _label_room(rows, width)
+    left = row_room(rows, 0.3 * width)
     figure, (axes,) = chart_panels(
         [title], height=0.21 * len(rows), left=left, right=BAR + MARGIN, caption=caption,
         width=width,
@@ -117,8 +117,8 @@ def number_table(
     _use_room_below(axes, 0.4 - 0.16 * (1 + max(name.count("\n") for name in columns)))
     scale = shared_scale([], limits)
     _draw_cells(axes, array, scale, decimals)
-    _label_rows(axes, rows, left)
-    axes.set_xticks(range(len(columns)), columns, size=LABEL_SIZE)
+    name_rows(axes, rows, left)
+    axes.set_xticks(range(len(columns)), columns, size=ROW_SIZE)
     axes.tick_params(axis="x", length=0)
     _bar_beside(figure, axes, scale, unit, gap=0.12)
     return figure, axes
@@ -155,7 +155,7 @@ def spread_rows(
     rows = list(dict.fromkeys(name for each in series.values() for name in each))
     if not rows:
         raise ValueError("spread_rows needs at least one series with one row")
-    left = _label_room(rows, width)
+    left = row_room(rows, 0.3 * width)
     figure, (axes,) = chart_panels(
         [""], height=0.2 * len(rows) + 0.2, left=left, right=1.6, caption=caption, width=width
     )
@@ -170,7 +170,7 @@ def spread_rows(
             if known.size:
                 _draw_spread(axes, known, rows.index(name) + offset, _fill(number, len(series)))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    _label_rows(axes, rows, left)
+    name_rows(axes, rows, left)
     axes.set_xlabel(label)
     axes.grid(True, axis="x")
     if len(series) > 1:
@@ -200,17 +200,6 @@ def _use_room_below(axes: Axes, inches: float) -> None:
     place, figure = axes.get_position(), axes.get_figure(root=True)
     share = inches / (figure.get_size_inches()[1] if figure is not None else 1.0)
     axes.set_position((place.x0, place.y0 - share, place.width, place.height + share))
-
-
-def _label_room(names: Sequence[str], width: float) -> float:
-    longest = max((text_size(name, LABEL_SIZE)[0] for name in names), default=0.0)
-    return min(0.3 * width, longest / 72 + 0.2)
-
-
-def _label_rows(axes: Axes, names: Sequence[str], room: float) -> None:
-    short = [shorten(name, room * 72 - 10, LABEL_SIZE) for name in names]
-    axes.set_yticks(range(len(names)), short, size=LABEL_SIZE)
-    axes.tick_params(axis="y", length=0)
 
 
 def _draw_cells(axes: Axes, values: NDArray[np.float64], scale: Scale, decimals: int) -> None:

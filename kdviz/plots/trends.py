@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from kdviz.plots.images import as_array
-from kdviz.plots.panels import GAP, LINE, MARGIN, TITLE_SIZE, wrap
 from kdviz.plots.results import t_interval
-from kdviz.plots.sheets import captioned_figure
+from kdviz.plots.sheets import small_charts
 from kdviz.plots.theme import INK, theme
-
-_LEFT, _BELOW = 0.65, 0.42  # inches for the numbers of the axes
-_HEIGHT = 1.7  # of a chart, inches
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,8 @@ def trend_panels(
     if not x:
         raise ValueError("nothing to draw: give at least one number to compare with")
     heights = {name: as_array(y[name] if isinstance(y, Mapping) else y) for name in x}
-    figure, panels = _grid(x, titles or {}, columns, caption, width)
+    words = [(titles or {}).get(name, "") for name in x]
+    figure, panels = small_charts(words, columns=columns, caption=caption, width=width)
     every = np.concatenate([np.ravel(values) for values in heights.values()])
     low, high = float(every.min()), float(every.max())
     room = max(high - low, 1e-6) * 0.05
@@ -133,28 +129,3 @@ def _draw_trend(axes: Axes, x: NDArray[Any], y: NDArray[Any], bins: int) -> None
     reach = np.array([(each.mean - each.low, each.high - each.mean) for each in found]).T
     axes.errorbar([each.x for each in found], means, yerr=reach, fmt="o-", color=INK, markersize=4,
                   linewidth=1.2, capsize=2.5)  # fmt: skip
-
-
-def _grid(
-    x: Mapping[str, Any],
-    titles: Mapping[str, str],
-    columns: int,
-    caption: str | None,
-    width: float,
-) -> tuple[Figure, list[Axes]]:
-    columns = min(columns, len(x))
-    rows = math.ceil(len(x) / columns)
-    across = (width - _LEFT - MARGIN - (columns - 1) * GAP) / columns
-    words = [wrap(titles.get(name, ""), across * 72, TITLE_SIZE, lines=2) for name in x]
-    head = max((word.count("\n") + 1 for word in words if word), default=0) * TITLE_SIZE * LINE
-    pitch = head + 0.06 + _HEIGHT + _BELOW
-    figure, floor = captioned_figure(width, rows * pitch, caption)
-    tall = figure.get_size_inches()[1]
-    panels = []
-    for number, word in enumerate(words):
-        left = _LEFT + number % columns * (across + GAP)
-        bottom = floor + (rows - 1 - number // columns) * pitch + _BELOW
-        axes = figure.add_axes((left / width, bottom / tall, across / width, _HEIGHT / tall))
-        axes.set_title(word, size=TITLE_SIZE, pad=4)
-        panels.append(axes)
-    return figure, panels
