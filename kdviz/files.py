@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,36 @@ def write_json_atomically(path: str | Path, value: Any, indent: int | None = Non
     """
     text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
     write_atomically(path, text + "\n")
+
+
+@contextmanager
+def written_together(folder: str | Path) -> Iterator[Path]:
+    """Write several files so that all of them appear, or after an error none.
+
+    Gives a hidden folder to write in. When the block ends well, its files are flushed to the disk
+    and move to ``folder``, where they take the place of files of the same name; else they go away
+    and what was there stays.
+
+    Args:
+        folder: where the files shall lie; made if it is missing.
+
+    Raises:
+        OSError: the folder cannot be made or is closed to us, or the disk is full.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{uuid.uuid4().hex[:8]}.partial"
+    partial.mkdir()
+    try:
+        yield partial
+        written = sorted(partial.iterdir())
+        for path in written:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        for path in written:
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_json(path: str | Path) -> Any:
