@@ -21,6 +21,8 @@ from kdviz.structures import Pyramid
 
 IGNORED = -2
 """Value of a slot that is trained on nothing; -1 is background."""
+OTHERS = "#56B4E9"
+"""Cells of the boxes that were not chosen."""
 
 
 @theme()
@@ -39,8 +41,8 @@ def draw_assignment(
 ) -> tuple[Figure, list[Axes]]:
     """The cells that stand for each ground-truth box, on every level of each detector.
 
-    With a chosen box its cells are tinted strongly, those of the other boxes faintly. Without one,
-    cells and outline of a box share a colour. A slanted line marks a cell that is ignored.
+    With a chosen box its cells are orange, those of the other boxes blue. Without one, cells and
+    outline of a box share a colour. A slanted line marks a cell that is ignored.
 
     Args:
         image: network image, (3, h, w) float in [0, 1] or (h, w, 3) uint8.
@@ -130,7 +132,7 @@ def _tint(axes: Axes, values: NDArray[Any], stride: float, count: int, chosen: i
         for box in range(count):
             tint[(values == box).any(axis=0)] = to_rgba(class_colour(box + 1), 0.6)
     else:
-        tint[positive] = to_rgba(INK, 0.28)
+        tint[positive] = to_rgba(OTHERS, 0.55)
         tint[(values == chosen).any(axis=0)] = to_rgba(KEPT, 0.65)
     show_map(axes, tint, stride)
     ignored = np.argwhere((values == IGNORED).any(axis=0) & ~positive) * stride

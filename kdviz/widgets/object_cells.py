@@ -14,7 +14,7 @@ from kdviz.widgets.controls import thumbnails
 from kdviz.widgets.interactive import InteractiveFigure, interactive_figure
 
 _READING = (
-    "Orange cells are trained on it, a dot is where a point or the anchors of a cell stand; grey "
+    "Orange cells are trained on it, a dot is where a point or the anchors of a cell stand; blue "
     "cells are trained on other objects, slanted ones on nothing."
 )
 

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 
 from kdviz.detectors.assignment import IGNORED as TOLD_AS_IGNORED
 from kdviz.plots import box_at, draw_assignment
-from kdviz.plots.assigned_cells import IGNORED
+from kdviz.plots.assigned_cells import IGNORED, OTHERS
 from kdviz.plots.cells import KEPT
 from kdviz.plots.theme import class_colour
 from kdviz.structures import Level, Pyramid
@@ -56,12 +56,12 @@ def test_cells_lie_on_their_pixels(image, pixel_at):
     assert fine.images[1].get_extent() == [0, 160, 96, 0]
 
 
-def test_the_chosen_box_is_strong_and_the_others_faint(image):
+def test_the_chosen_box_has_one_colour_and_the_others_another(image):
     _, (fine, coarse) = draw_assignment(image, {"RetinaNet": ONE}, BOXES, chosen=2, index=1)
     found = tints(fine)
     assert found.keys() == {(1, 4), (1, 5)}
     assert found[1, 4] == colour(KEPT)
-    assert found[1, 5] != colour(KEPT)
+    assert found[1, 5] == colour(OTHERS)
     assert not tints(coarse)
 
 
