@@ -42,10 +42,10 @@ def read(head: DetectorParts, features: Pyramid, batch: Batch) -> list[Detection
         ValueError: a stride is missing, or a map has another number of channels.
     """
     found = head.detections(head.head(features, batch), batch)
-    return [_of_a_class(detection) for detection in found]
+    return [of_a_class(detection) for detection in found]
 
 
-def _of_a_class(detection: Detection) -> Detection:
+def of_a_class(detection: Detection) -> Detection:
     """Without label 0, which no head was taught: low on the maps it knows, not on strange ones."""
     kept = detection.labels > 0
     return Detection(detection.boxes[kept], detection.scores[kept], detection.labels[kept])
@@ -102,7 +102,64 @@ class Stitch:
         )
 
 
-@torch.no_grad()
+class StitchFit:
+    """The moments that a `Stitch` is solved from: any number of images, and no map is kept."""
+
+    def __init__(self) -> None:
+        self._moments: dict[int, _Moments] = {}
+        self._dtypes: dict[int, torch.dtype] = {}
+
+    @torch.no_grad()
+    def add(self, *, source: Pyramid, target: Pyramid) -> None:
+        """Take in the maps of some images; see `fit_stitch`.
+
+        Raises:
+            KeyError: ``source`` lacks a stride of ``target``.
+        """
+        for level in target.levels:
+            new = _moments(_vectors(source.at(level.stride).map), _vectors(level.map))
+            old = self._moments.get(level.stride)
+            self._moments[level.stride] = new if old is None else _merged(old, new)
+            self._dtypes[level.stride] = level.map.dtype
+
+    def solve(self, ridge: float = 1e-2) -> Stitch:
+        """The translation that is best on all images so far; see `fit_stitch`."""
+        weights, offsets = {}, {}
+        for stride, (_, x_mean, y_mean, squares, products) in self._moments.items():
+            # A map without any variation has no direction to translate; 1 keeps it solvable.
+            damping = ridge * float(squares.diagonal().mean()) or 1.0
+            eye = torch.eye(len(squares), dtype=squares.dtype, device=squares.device)
+            solved = torch.linalg.solve(squares + damping * eye, products)
+            weights[stride] = solved.to(self._dtypes[stride])
+            offsets[stride] = (y_mean - x_mean @ solved).to(self._dtypes[stride])
+        return Stitch(weights, offsets)
+
+
+_Moments = tuple[int, Tensor, Tensor, Tensor, Tensor]
+"""Count, both means, and around them the products of source with source and with target."""
+
+
+def _moments(x: Tensor, y: Tensor) -> _Moments:
+    x_mean, y_mean = x.mean(0), y.mean(0)
+    around = x - x_mean
+    return len(x), x_mean, y_mean, around.T @ around, around.T @ (y - y_mean)
+
+
+def _merged(old: _Moments, new: _Moments) -> _Moments:
+    """Of two sets of cells as one (Chan, Golub and LeVeque 1983): no difference of large sums."""
+    count = old[0] + new[0]
+    x_step, y_step = new[1] - old[1], new[2] - old[2]
+    part = new[0] / count
+    between = old[0] * part * x_step
+    return (
+        count,
+        old[1] + part * x_step,
+        old[2] + part * y_step,
+        old[3] + new[3] + between.outer(x_step),
+        old[4] + new[4] + between.outer(y_step),
+    )
+
+
 def fit_stitch(*, source: Pyramid, target: Pyramid, ridge: float = 1e-2) -> Stitch:
     r"""The 1x1 convolution that brings one detector's maps nearest to another's, in closed form.
 
@@ -123,19 +180,9 @@ def fit_stitch(*, source: Pyramid, target: Pyramid, ridge: float = 1e-2) -> Stit
     Raises:
         KeyError: ``source`` lacks a stride.
     """
-    weights, offsets = {}, {}
-    for level in target.levels:
-        x, y = (_vectors(values) for values in (source.at(level.stride).map, level.map))
-        x_mean, y_mean = x.mean(0), y.mean(0)
-        x, y = x - x_mean, y - y_mean
-        squares = x.T @ x
-        # A map without any variation has no direction to translate: 1 keeps the system solvable.
-        damping = ridge * float(squares.diagonal().mean()) or 1.0
-        eye = torch.eye(len(squares), dtype=x.dtype, device=x.device)
-        solved = torch.linalg.solve(squares + damping * eye, x.T @ y)
-        weights[level.stride] = solved.to(level.map.dtype)
-        offsets[level.stride] = (y_mean - x_mean @ solved).to(level.map.dtype)
-    return Stitch(weights, offsets)
+    fit = StitchFit()
+    fit.add(source=source, target=target)
+    return fit.solve(ridge)
 
 
 def fit_stitches(passes: Mapping[str, Pass]) -> dict[Cell, Stitch]:

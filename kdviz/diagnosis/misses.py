@@ -99,6 +99,7 @@ def trace_objects(
     *,
     student_threshold: float,
     teacher_threshold: float,
+    crossed_threshold: float | None = None,
 ) -> Traces:
     """Follow each object back through the student to the last place where it was seen.
 
@@ -106,7 +107,9 @@ def trace_objects(
         targets: ground truth of each image, pixels of the original image.
         seen: what was found at the four places.
         student_threshold: scores from here on count for the student, [0, 1].
-        teacher_threshold: and for the teacher's head, on its own or the student's maps.
+        teacher_threshold: and for the teacher.
+        crossed_threshold: and for the teacher's head on the student's maps; the teacher's without
+            one. A head is less sure on maps it was not trained on, and may need its own.
 
     Raises:
         ValueError: a place was not looked at on as many images as there are targets.
@@ -123,7 +126,8 @@ def trace_objects(
         for name, found in places.items()
     }
     thresholds = dict.fromkeys(("student", "candidates"), student_threshold)
-    thresholds |= dict.fromkeys(("crossed", "teacher"), teacher_threshold)
+    thresholds["teacher"] = teacher_threshold
+    thresholds["crossed"] = teacher_threshold if crossed_threshold is None else crossed_threshold
     enough = {name: scores[name] >= threshold for name, threshold in thresholds.items()}
     cause = torch.full_like(scores["student"], Cause.TEACHER, dtype=torch.int64)
     # From the beginning of the network to its end: the last place where it was seen stays.
@@ -150,13 +154,24 @@ def best_scores(target: Target, found: Detection) -> Tensor:
     Returns:
         (G,) in [0, 1]; 0 for an object that no box shows.
     """
-    count = len(target["boxes"])
-    best = torch.zeros(count)
-    if not count or not len(found.scores):
-        return best
-    iou, nearest = box_iou(found.boxes.float(), target["boxes"].float()).max(dim=1)
-    shows = (iou >= IOU) & (found.labels == target["labels"][nearest])
+    best = torch.zeros(len(target["boxes"]))
+    nearest, shows = _shown(target, found)
     return best.scatter_reduce(0, nearest[shows], found.scores[shows].float(), "amax")
+
+
+def showing(target: Target, found: Detection) -> Detection:
+    """The boxes that show some object of an image, see `best_scores`; the others say nothing."""
+    _, shows = _shown(target, found)
+    return Detection(found.boxes[shows], found.scores[shows], found.labels[shows])
+
+
+def _shown(target: Target, found: Detection) -> tuple[Tensor, Tensor]:
+    """For each box the object that it overlaps most, and whether it shows it."""
+    if not len(target["boxes"]):
+        nothing = torch.zeros(len(found.scores), dtype=torch.int64)
+        return nothing, nothing.bool()
+    iou, nearest = box_iou(found.boxes.float(), target["boxes"].float()).max(dim=1)
+    return nearest, (iou >= IOU) & (found.labels == target["labels"][nearest])
 
 
 @torch.no_grad()
