@@ -12,6 +12,8 @@ from kdviz.plots.crops import crop_around as crop_around
 from kdviz.plots.crops import crop_rows as crop_rows
 from kdviz.plots.curves import ap_curve as ap_curve
 from kdviz.plots.curves import loss_curves as loss_curves
+from kdviz.plots.flow import flow_at as flow_at
+from kdviz.plots.flow import flow_diagram as flow_diagram
 from kdviz.plots.groups import group_gallery as group_gallery
 from kdviz.plots.images import network_image as network_image
 from kdviz.plots.level_by_size import draw_level_by_size as draw_level_by_size
