@@ -1,4 +1,4 @@
-"""The command line: ``kdviz doctor | data | run | balance | evaluate | notebooks``.
+"""The command line: ``kdviz doctor | data | run | balance | evaluate | diagnose | notebooks``.
 
 Exit codes: 0 done, 1 a check or a run failed, 2 the command was not understood, 75 interrupted and
 worth the same command again.
@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -94,6 +95,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if goes_on is not None:
         goes_on.extend(rest)
+    options.words = shlex.join(["kdviz", *(sys.argv[1:] if arguments is None else arguments)])
     return options
 
 
@@ -144,6 +146,37 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--annotations", type=Path, required=True, help="COCO annotations")
     evaluate.add_argument("--detections", type=Path, required=True, help="COCO results")
     evaluate.add_argument("--full", action="store_true", help="by class and difficulty, too")
+
+    diagnose = _add(
+        commands,
+        "diagnose",
+        _diagnose,
+        "say which errors distillation fixed, which it handed down, and why",
+    )
+    diagnose.add_argument("--annotations", type=Path, required=True, help="COCO annotations")
+    for role, text in (
+        ("student", "of the student trained alone"),
+        ("teacher", "of the teacher"),
+        ("distilled", "of the student trained with the teacher"),
+    ):
+        diagnose.add_argument(f"--{role}", type=Path, help=f"COCO results {text}")
+    diagnose.add_argument(
+        "--other",
+        action="append",
+        default=[],
+        type=_named_file,
+        metavar="NAME=FILE",
+        help="COCO results of a further detector; four sets in all",
+    )
+    diagnose.add_argument("--out", type=Path, required=True, help="folder to make")
+    diagnose.add_argument("--images", type=Path, help="their folder, where it is not found")
+    diagnose.add_argument(
+        "--threshold",
+        type=float,
+        help="scores from here on count [that of the best F1, for each set]",
+    )
+    diagnose.add_argument("--draws", type=int, default=1000, help="of images [%(default)s]")
+    diagnose.add_argument("--seed", type=int, default=0, help="of the draws [%(default)s]")
 
     notebooks = commands.add_parser("notebooks", help="execute the notebooks")
     acts = notebooks.add_subparsers(required=True, metavar="COMMAND")
@@ -270,6 +303,35 @@ def _evaluate(options: argparse.Namespace) -> Answer:
     if options.full:
         return Answer(metrics.as_dict(), metrics.table())
     return Answer(metrics.stats, str(metrics))
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, such as frs=frs.json")
+    return name, Path(path)
+
+
+def _diagnose(options: argparse.Namespace) -> Answer:
+    from kdviz.runs.diagnosis import PAGE, write_diagnosis
+
+    roles = {name: getattr(options, name) for name in ("student", "teacher", "distilled")}
+    given = [(name, path) for name, path in roles.items() if path is not None] + options.other
+    names = [name for name, _ in given]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"detections are given twice as {', '.join(twice)}; name each once")
+    summary = write_diagnosis(
+        options.annotations,
+        dict(given),
+        options.out,
+        images=options.images,
+        thresholds=options.threshold,
+        draws=options.draws,
+        seed=options.seed,
+        command=options.words,
+    )
+    told = [f"- {finding['sentence']}" for finding in summary["findings"]]
+    return Answer(summary, "\n".join([*told, f"with pictures: {options.out / PAGE}"]))
 
 
 def _notebooks_run(options: argparse.Namespace) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from enum import IntEnum
 from itertools import combinations
 from typing import Any
@@ -15,6 +16,7 @@ from kdviz.diagnosis.bootstrap import Estimate
 from kdviz.diagnosis.calibration import Reliability
 from kdviz.diagnosis.causes import FactorFinding
 from kdviz.diagnosis.diagnose import Diagnosis
+from kdviz.diagnosis.findings import findings
 from kdviz.diagnosis.groups import GroupedBoxes
 from kdviz.diagnosis.overlaps import Integers
 from kdviz.diagnosis.per_image import most_improved
@@ -55,6 +57,7 @@ def summarise(
     return {
         "kdviz": kdviz.__version__,
         "made_with": plain(made_with),
+        "findings": [asdict(finding) for finding in findings(diagnosis, causes or ())],
         "notes": list(diagnosis.inputs.notes),
         "images": images,
         "objects": int((~truth.crowd).sum()),
