@@ -128,7 +128,7 @@ def _transitions(material: Material) -> Iterator[str]:
     verdicts = diagnosis.transitions.verdicts
     rows = [
         [
-            verdict.name.lower().replace("_", " "),
+            word(verdict).replace("_", " "),
             *(str(v.counts()[verdict]) for v in verdicts.values()),
         ]
         for verdict in Verdict
