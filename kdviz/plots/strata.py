@@ -82,7 +82,8 @@ def layout(counts: NDArray[np.int64], height: float) -> tuple[list[Stratum], lis
         height: of the diagram, inches.
     """
     columns = [marginal(counts, column) for column in range(counts.ndim)]
-    total, scale = int(counts.sum()), np.inf
+    total = int(counts.sum())
+    scale = height / total
     while True:
         # A box too low for its text has it above; that takes room, which lowers others in turn.
         low = [(column > 0) & (column * scale < _LOWEST) for column in columns]
