@@ -33,6 +33,7 @@ class LostObjects:
         distance: how far the translated maps are from the teacher's at the object, (G,) >= 0, see
             `kdviz.diagnosis.misses.object_distances`; NaN for crowds.
         crossed_threshold: scores from here on counted for the teacher's head on these maps.
+        chance: scores of the detector up to here said nothing.
     """
 
     verdicts: ObjectVerdicts
@@ -40,6 +41,7 @@ class LostObjects:
     scores: dict[str, Numbers]
     distance: Numbers
     crossed_threshold: float
+    chance: float
 
     def counts(self) -> dict[Cause, int]:
         """Objects that the detector gets wrong, by cause."""
@@ -75,7 +77,12 @@ class LostObjects:
 
 
 def join_traces(
-    verdicts: ObjectVerdicts, traces: Traces, distance: Numbers, crossed_threshold: float
+    verdicts: ObjectVerdicts,
+    traces: Traces,
+    distance: Numbers,
+    *,
+    crossed_threshold: float,
+    chance: float,
 ) -> LostObjects:
     """Lay traces beside the verdicts of the same objects.
 
@@ -84,6 +91,7 @@ def join_traces(
         traces: of the objects of `targets_of` the same ground truth.
         distance: of these objects, in their order.
         crossed_threshold: that the traces were made with.
+        chance: the same.
 
     Raises:
         ValueError: the traces are of another number of objects.
@@ -101,7 +109,7 @@ def join_traces(
     laid = {name: np.full(len(cause), np.nan) for name in columns}
     for name, values in columns.items():
         laid[name][order] = values
-    return LostObjects(verdicts, cause, laid, laid.pop(""), crossed_threshold)
+    return LostObjects(verdicts, cause, laid, laid.pop(""), crossed_threshold, chance)
 
 
 def targets_of(truth: GroundTruth) -> list[Target]:
@@ -127,13 +135,18 @@ def _order(truth: GroundTruth) -> Integers:
 
 
 def causes_table(lost: Mapping[str, LostObjects]) -> str:
-    """How many wrong objects each detector lost where, as text; one row a detector."""
-    rows = [f"{'':10}{'wrong':>7}" + "".join(f"{cause.name.lower():>12}" for cause in Cause)]
+    """Where each detector lost the objects that it gets wrong, as text; one row a detector.
+
+    The last column is `LostObjects.read`: how far the column ``neck`` can be trusted.
+    """
+    shown = [cause for cause in Cause if cause != Cause.FOUND]
+    widths = [max(11, len(cause.name) + 2) for cause in shown]
+    heads = "".join(f"{cause.name.lower():>{w}}" for cause, w in zip(shown, widths, strict=True))
+    rows = [f"{'':10}{'wrong':>7}{heads}   of the found, read"]
     for name, one in lost.items():
-        counts = one.counts()
-        wrong = sum(counts.values())
-        shares = "".join(
-            f"{f'{n} ({n / wrong:.0%})' if wrong else '0':>12}" for n in counts.values()
-        )
-        rows.append(f"{name:10}{wrong:7}{shares}")
+        counts, wrong = one.counts(), int(one.verdicts.wrong.sum())
+        cells = [f"{counts[cause]} {counts[cause] / max(wrong, 1):4.0%}" for cause in shown]
+        texts = "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
+        read, right = one.read
+        rows.append(f"{name:10}{wrong:7}{texts}   {read} of {right} ({read / max(right, 1):.0%})")
     return "\n".join(rows)

@@ -4,7 +4,8 @@ An object that a student misses may still be in its maps. Four questions, from t
 network to its beginning, find the last place where it was seen:
 
 1. Was there a good box that the suppression of neighbours took away?
-2. Was there a good box whose score stayed below the threshold?
+2. Was there a good box whose score stayed below the threshold? A detector that keeps low scores
+   has boxes of every class on every object; only a score above chance tells that it saw this one.
 3. Does the *teacher's* head find it on the *student's* maps? Then the student's head is at fault.
 4. Does the teacher find it at all? Then the evidence is missing from the student's maps.
 """
@@ -32,7 +33,7 @@ class Cause(IntEnum):
 
     - FOUND: it is not lost.
     - SUPPRESSED: a box of its class scored enough and fell to NMS, or to the limit of boxes.
-    - THRESHOLD: a box of its class is there, with a score below the threshold.
+    - THRESHOLD: a box of its class is there, with a score below the threshold and above chance.
     - HEAD: the student's head has no box for it, the teacher's head on the same maps has one.
     - NECK: not even the teacher's head finds it on the student's maps, on its own maps it does.
     - TEACHER: the teacher does not find it either.
@@ -100,6 +101,7 @@ def trace_objects(
     student_threshold: float,
     teacher_threshold: float,
     crossed_threshold: float | None = None,
+    chance: float = 0.0,
 ) -> Traces:
     """Follow each object back through the student to the last place where it was seen.
 
@@ -110,6 +112,8 @@ def trace_objects(
         teacher_threshold: and for the teacher.
         crossed_threshold: and for the teacher's head on the student's maps; the teacher's without
             one. A head is less sure on maps it was not trained on, and may need its own.
+        chance: scores of the student up to here say nothing, see `chance_score`; by default any
+            box of an object's class will do for THRESHOLD.
 
     Raises:
         ValueError: a place was not looked at on as many images as there are targets.
@@ -133,7 +137,7 @@ def trace_objects(
     # From the beginning of the network to its end: the last place where it was seen stays.
     cause[enough["teacher"]] = Cause.NECK
     cause[enough["crossed"]] = Cause.HEAD
-    cause[scores["student"] > 0] = Cause.THRESHOLD
+    cause[scores["student"] > chance] = Cause.THRESHOLD
     cause[enough["candidates"]] = Cause.SUPPRESSED
     cause[enough["student"]] = Cause.FOUND
     counts = [len(target["boxes"]) for target in targets]
@@ -157,6 +161,32 @@ def best_scores(target: Target, found: Detection) -> Tensor:
     best = torch.zeros(len(target["boxes"]))
     nearest, shows = _shown(target, found)
     return best.scatter_reduce(0, nearest[shows], found.scores[shows].float(), "amax")
+
+
+def chance_score(
+    targets: Sequence[Target], found: Sequence[Detection], classes: int, share: float = 0.05
+) -> float:
+    """The score that boxes of *wrong* classes reach on the objects by chance.
+
+    Each object is asked for in the name of every class that it does not have, as `best_scores` asks
+    for it in its own. All these answers are wrong, and what they score is what a score is worth.
+
+    Args:
+        targets: ground truth of each image, pixels of the original image.
+        found: a detector's boxes on them, low scores kept.
+        classes: how many there are.
+        share: of the wrong answers that score higher than what is returned, at most, [0, 1].
+
+    Returns:
+        A score in [0, 1]; 0 without objects or with one class.
+    """
+    wrong = [torch.zeros(0)]
+    for target, each in zip(targets, found, strict=True):
+        for shift in range(1, classes):
+            other = {**target, "labels": (target["labels"] - 1 + shift) % classes + 1}
+            wrong.append(best_scores(other, each))
+    scores = torch.cat(wrong).sort(descending=True).values
+    return float(scores[int(share * len(scores))]) if len(scores) else 0.0
 
 
 def showing(target: Target, found: Detection) -> Detection:

@@ -29,7 +29,7 @@ from kdviz.diagnosis.errors import TypedBoxes, type_all
 from kdviz.diagnosis.head_swap import StitchFit, adapted, of_a_class, read
 from kdviz.diagnosis.inputs import Inputs
 from kdviz.diagnosis.lost import LostObjects, join_traces, targets_of
-from kdviz.diagnosis.misses import Seen, object_distances, showing, trace_objects
+from kdviz.diagnosis.misses import Seen, chance_score, object_distances, showing, trace_objects
 from kdviz.diagnosis.verdicts import ObjectVerdicts, best_threshold
 from kdviz.engine.coco_eval import to_coco_results
 from kdviz.engine.coco_input import GroundTruth, read_annotations, read_detections
@@ -77,7 +77,8 @@ class Inside:
         """Where each student lost the objects that it gets wrong.
 
         Thresholds are those of the verdicts. The teacher's head on a student's maps gets the
-        threshold of its own best F1: it is less sure there than on its own maps.
+        threshold of its own best F1: it is less sure there than on its own maps. A student's score
+        below its threshold counts where no more than one in twenty wrong classes scores as much.
 
         Args:
             verdicts: by the names of the detectors, at least the teacher's; from a `Diagnosis`
@@ -89,16 +90,21 @@ class Inside:
         typed, targets = self.typed_crossed(), targets_of(self.truth)
         found = {}
         for name in self.seen.keys() & verdicts.keys():
-            crossed_threshold = best_threshold(typed[name])
+            told = {
+                "crossed_threshold": best_threshold(typed[name]),
+                "chance": chance_score(
+                    targets, self.seen[name].student, len(self.truth.category_ids)
+                ),
+            }
             traces = trace_objects(
                 targets,
                 self.seen[name],
                 student_threshold=verdicts[name].threshold,
                 teacher_threshold=verdicts[TEACHER].threshold,
-                crossed_threshold=crossed_threshold,
+                **told,
             )
             distance = self.distances[name].numpy()
-            found[name] = join_traces(verdicts[name], traces, distance, crossed_threshold)
+            found[name] = join_traces(verdicts[name], traces, distance, **told)
         return {name: found[name] for name in self.seen if name in found}
 
     def _inputs(self, results: Mapping[str, Results]) -> Inputs:
