@@ -118,7 +118,7 @@ def write_labels(
         most = min(max(_WIDEST * room[0], x2 - x1), room[0]) - 2 * _PAD
         name = shorten(name, most - text_size(f" {score}", size)[0], size)
         text = f"{name} {score}".strip()
-        label = _place(text, colour, (x1, y1, x2, y2), room, size, placed) if text else None
+        label = place_label(text, colour, (x1, y1, x2, y2), room, size, placed) if text else None
         if label is not None:
             placed.append(label)
     labels = Labels(axes, placed, size)
@@ -126,14 +126,24 @@ def write_labels(
     return labels
 
 
-def _place(
+def place_label(
     text: str,
     colour: str,
     box: tuple[float, float, float, float],
     room: tuple[float, float],
     size: float,
-    taken: Sequence[Label],
+    taken: Sequence[Label] = (),
 ) -> Label | None:
+    """A label in the first free of its places, see `write_labels`; None where there is none.
+
+    Args:
+        text: short enough for the room.
+        colour: of its plate.
+        box: xyxy, points from the upper left of the room.
+        room: width and height, points.
+        size: of the font, points.
+        taken: labels that it may not cover.
+    """
     x1, y1, x2, y2 = box
     width, height = (extent + 2 * _PAD for extent in (text_size(text, size)[0], size))
     for y in (y1 - height, y1, y2, y2 - height):

@@ -1,0 +1,330 @@
+"""Strips of close-ups: the same part of an image side by side, once for each detector or place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from kdviz.plots.crops import crop_around
+from kdviz.plots.images import as_boxes, show_image
+from kdviz.plots.labels import SMALL_LABEL_SIZE, Label, Labels, place_label
+from kdviz.plots.panels import LINE, MARGIN, NARROWEST, ImageAxes, shorten, text_size, wrap
+from kdviz.plots.sheets import captioned_figure
+from kdviz.plots.theme import DPI, FIGURE_WIDTH, INK, MISSED, PAPER, theme
+
+CONTEXT = 1.8
+"""Side of the part that is shown, in longer sides of the object."""
+LEAST_SIDE = 32
+"""Least side of the part that is shown, pixels of the image."""
+_FARTHEST = 3.0  # longer sides of the object up to which the part grows to hold other boxes
+
+_TITLE_SIZE, _HEAD_SIZE, _NOTE_SIZE = 8.5, 9.5, 7.5
+_PANELS_A_ROW = 8
+_LARGEST = 160  # side of a panel; this and what follows in pixels of the figure
+_BETWEEN_PANELS, _BETWEEN_STRIPS, _BETWEEN_ROWS = 6, 30, 12
+_BAR = 4  # height of the coloured bar above a panel
+_HALO = (*to_rgb(PAPER), 0.7)
+_DOTS = (0.0, (1.0, 1.2))
+_WIDTHS = {"solid": 1.6, "thin": 0.8, "dotted": 1.2}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A box in a close-up.
+
+    Attributes:
+        box: (4,) xyxy, pixels of the image.
+        colour: of its outline and label.
+        name: written at it, may be empty.
+        score: written after the name, [0, 1].
+        line: ``thin`` for what stands in the background, ``dotted`` for what does not count.
+    """
+
+    box: Any
+    colour: str
+    name: str = ""
+    score: float | None = None
+    line: Literal["solid", "thin", "dotted"] = "solid"
+
+
+@dataclass(frozen=True)
+class CloseUp:
+    """One panel of a strip.
+
+    Attributes:
+        marks: drawn in this order, labelled in this order.
+        note: below the panel, two lines at most.
+        is_wrong: the note is written in the colour of what is missed.
+    """
+
+    marks: Sequence[Mark]
+    note: str = ""
+    is_wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Close-ups of one place.
+
+    Attributes:
+        image: (3, h, w) float in [0, 1] or (h, w, 3) uint8.
+        view: (4,) xyxy, the square to show, pixels of the image; see `view_around`.
+        title: above.
+        panels: one for each column of the figure.
+    """
+
+    image: Any
+    view: Any
+    title: str
+    panels: Sequence[CloseUp]
+
+
+def view_around(
+    box: Any, others: Iterable[Any] = (), *, size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """A square around an object with some of what is beside it, inside the image where it can be.
+
+    Args:
+        box: (4,) xyxy of the object, pixels of the image.
+        others: boxes (4,) that should be seen whole, too, unless they are much larger.
+        size: (height, width) of the image.
+
+    Returns:
+        x1, y1, x2, y2; beyond the image only where its shorter side is too short.
+    """
+    own = as_boxes([box])[0]
+    longest = float(max(own[2] - own[0], own[3] - own[1], 1.0))
+    every = as_boxes([own, *others])
+    union = np.concatenate([every[:, :2].min(0), every[:, 2:].max(0)])
+    extent = 1.1 * float((union[2:] - union[:2]).max())
+    middle = union if extent <= _FARTHEST * longest else own
+    wish = max(CONTEXT * longest, LEAST_SIDE, min(extent, _FARTHEST * longest))
+    side = math.ceil(min(wish, max(size)))
+    left, top = (
+        _start((middle[axis] + middle[axis + 2] - side) / 2, side, size[1 - axis])
+        for axis in (0, 1)
+    )
+    return left, top, left + side, top + side
+
+
+def _start(wish: float, side: int, extent: int) -> int:
+    """Where a range of this length begins inside [0, extent), centred where it is longer."""
+    if side > extent:
+        return math.floor((extent - side) / 2)
+    return min(max(0, round(wish)), extent - side)
+
+
+@dataclass(frozen=True)
+class StripLayout:
+    """Where the panels of some strips stand, pixels of the figure from the upper left of its axes.
+
+    Attributes:
+        side: of every panel.
+        corners: left and top of each panel, (strips, panels, 2).
+        size: height and width of the axes.
+    """
+
+    side: int
+    corners: NDArray[np.int64]
+    size: tuple[int, int]
+
+    def place(self, strip: int, panel: int, view: Any, box: Any) -> NDArray[np.float64]:
+        """Where a box (4,) xyxy in pixels of the image lies in a panel that shows this view."""
+        x1, y1, x2, _ = as_boxes([view])[0]
+        inside = (as_boxes([box])[0] - [x1, y1, x1, y1]) * (self.side / (x2 - x1))
+        return np.asarray(inside + np.tile(self.corners[strip, panel], 2))
+
+
+def lay_out(
+    notes: Sequence[Sequence[int]], columns: int | None = None, width: float | None = None
+) -> StripLayout:
+    """Places for strips of equal panels in rows.
+
+    Args:
+        notes: lines of text below each panel of each strip.
+        columns: strips of one row; by default as many as make eight panels.
+        width: of the figure, inches.
+    """
+    count = len(notes[0])
+    columns = columns or max(1, _PANELS_A_ROW // count)
+    room = round(((width or FIGURE_WIDTH) - 2 * MARGIN) * DPI)
+    strip = (room + _BETWEEN_STRIPS) // columns - _BETWEEN_STRIPS
+    side = min(_LARGEST, (strip + _BETWEEN_PANELS) // count - _BETWEEN_PANELS)
+    step = count * (side + _BETWEEN_PANELS) - _BETWEEN_PANELS + _BETWEEN_STRIPS
+    corners = np.zeros((len(notes), count, 2), np.int64)
+    top = _pixels(_HEAD_SIZE) + 6
+    for start in range(0, len(notes), columns):
+        row = range(start, min(start + columns, len(notes)))
+        top += _pixels(_TITLE_SIZE) + _BAR + 3
+        for column, index in enumerate(row):
+            corners[index, :, 0] = column * step + np.arange(count) * (side + _BETWEEN_PANELS)
+            corners[index, :, 1] = top
+        deepest = max(max(notes[index]) for index in row)
+        top += side + 3 + deepest * _pixels(_NOTE_SIZE) + _BETWEEN_ROWS
+    wide = min(columns, len(notes)) * step - _BETWEEN_STRIPS
+    return StripLayout(side, corners, (top - _BETWEEN_ROWS, wide))
+
+
+def _pixels(size: float) -> int:
+    """Height of a line of text of this size."""
+    return math.ceil(size * LINE * DPI)
+
+
+@theme()
+def draw_strips(
+    strips: Sequence[Strip],
+    heads: Sequence[str],
+    colours: Sequence[str],
+    *,
+    columns: int | None = None,
+    caption: str | None = None,
+    width: float | None = None,
+) -> tuple[Figure, Axes]:
+    """Strips in rows, the first row under the names of its panels.
+
+    Everything stands on one axes, which is painted several times faster than one for each panel.
+
+    Args:
+        strips: each with one panel for each head.
+        heads: names of the panels.
+        colours: of the heads, and of a bar above every panel.
+        columns: strips of one row; by default as many as make eight panels.
+        caption: sentence below.
+        width: of the figure, inches; by default as wide as needed.
+
+    Returns:
+        The figure and its one axes, whose unit is a pixel of the figure; `lay_out` tells where
+        each panel is.
+
+    Raises:
+        ValueError: there is no strip, or one has not a panel for each head.
+    """
+    if not strips:
+        raise ValueError("nothing to draw: give at least one object")
+    for strip in strips:
+        if len(strip.panels) != len(heads):
+            raise ValueError(f"{len(strip.panels)} panels of {strip.title!r} for {list(heads)}")
+    side = lay_out([[0] * len(heads)], columns, width).side
+    notes = [[_fit(panel.note, side) for panel in strip.panels] for strip in strips]
+    lines = [[note.count("\n") + 1 if note else 0 for note in row] for row in notes]
+    layout = lay_out(lines, columns, width)
+    high, wide = layout.size
+    full = width or max(NARROWEST, wide / DPI + 2 * MARGIN)
+    figure, floor = captioned_figure(full, high / DPI, caption)
+    tall = figure.get_size_inches()[1]
+    box = (MARGIN / full, floor / tall, wide / DPI / full, high / DPI / tall)
+    axes = figure.add_axes(box, axes_class=ImageAxes)
+    show_image(axes, _sheet(strips, layout, colours))
+    axes.add_collection(_outlines(strips, layout), autolim=False)
+    axes.add_artist(Labels(axes, list(_labels(strips, layout)), SMALL_LABEL_SIZE))
+    _write(axes, strips, notes, layout)
+    for x, head, colour in zip(layout.corners[0, :, 0], heads, colours, strict=True):
+        text = shorten(head, side * 72 / DPI, _HEAD_SIZE)
+        axes.text(x, _pixels(_HEAD_SIZE), text, size=_HEAD_SIZE, color=colour)
+    return figure, axes
+
+
+def _fit(note: str, side: int) -> str:
+    return wrap(note, (side + _BETWEEN_PANELS - 2) * 72 / DPI, _NOTE_SIZE, lines=2) if note else ""
+
+
+def _sheet(
+    strips: Sequence[Strip], layout: StripLayout, colours: Sequence[str]
+) -> NDArray[np.uint8]:
+    sheet = np.full((*layout.size, 3), 255, dtype=np.uint8)
+    side, bars = layout.side, [np.array(to_rgb(colour)) * 255 for colour in colours]
+    for strip, corners in zip(strips, layout.corners, strict=True):
+        crop = crop_around(strip.image, strip.view, margin=0)
+        kind = Image.Resampling.BOX if len(crop) > side else Image.Resampling.NEAREST
+        shown = np.asarray(Image.fromarray(crop).resize((side, side), kind))
+        for bar, (x, y) in zip(bars, corners, strict=True):
+            sheet[y - _BAR - 1 : y - 1, x : x + side] = bar
+            sheet[y : y + side, x : x + side] = shown
+    return sheet
+
+
+def _outlines(strips: Sequence[Strip], layout: StripLayout) -> LineCollection:
+    """All boxes of all panels as one artist, each line on its halo."""
+    lines, colours, widths, dashes = [], [], [], []
+    for strip, panel, mark in _every_mark(strips):
+        box = layout.place(strip, panel, strips[strip].view, mark.box)
+        x, y = layout.corners[strip, panel].tolist()
+        pieces = list(_pieces(box, (x, y, x + layout.side, y + layout.side)))
+        for halo in (True, False):
+            lines += pieces
+            colours += [_HALO if halo else to_rgba(mark.colour)] * len(pieces)
+            widths += [_WIDTHS[mark.line] + 1.4 * halo] * len(pieces)
+            dotted = mark.line == "dotted" and not halo
+            dashes += [_DOTS if dotted else "solid"] * len(pieces)
+    return LineCollection(
+        lines, colors=colours, linewidths=widths, linestyles=dashes, capstyle="projecting"
+    )  # fmt: skip
+
+
+def _every_mark(strips: Sequence[Strip]) -> Iterator[tuple[int, int, Mark]]:
+    for index, strip in enumerate(strips):
+        for panel, close in enumerate(strip.panels):
+            yield from ((index, panel, mark) for mark in close.marks)
+
+
+def _pieces(
+    box: NDArray[np.float64], panel: tuple[int, int, int, int]
+) -> Iterator[list[tuple[float, float]]]:
+    """The outline of a box as far as it lies in the panel: one closed line, or some of its sides.
+
+    A side that lies outside is not drawn at the edge, so that a box is seen to go on.
+    """
+    x1, y1, x2, y2 = box.tolist()
+    left, top, right, bottom = panel
+    if left <= x1 and x2 <= right and top <= y1 and y2 <= bottom:
+        yield [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
+        return
+    low, high = max(x1, left), min(x2, right)
+    yield from ([(low, y), (high, y)] for y in (y1, y2) if top <= y <= bottom and low < high)
+    low, high = max(y1, top), min(y2, bottom)
+    yield from ([(x, low), (x, high)] for x in (x1, x2) if left <= x <= right and low < high)
+
+
+def _labels(strips: Sequence[Strip], layout: StripLayout) -> Iterator[Label]:
+    unit, size = 72 / DPI, SMALL_LABEL_SIZE
+    room = layout.side * unit
+    for index, strip in enumerate(strips):
+        for panel, close in enumerate(strip.panels):
+            corner = layout.corners[index, panel] * unit
+            taken: list[Label] = []
+            for mark in close.marks:
+                score = "" if mark.score is None else f"{mark.score:.2f}".removeprefix("0")
+                spare = room - text_size(f" {score}", size)[0] - 4
+                text = f"{shorten(mark.name, spare, size) if mark.name else ''} {score}".strip()
+                box = layout.place(index, panel, strip.view, mark.box) * unit - np.tile(corner, 2)
+                x1, y1, x2, y2 = box.tolist()
+                if not text or x1 >= room or y1 >= room or x2 <= 0 or y2 <= 0:
+                    continue
+                label = place_label(text, mark.colour, (x1, y1, x2, y2), (room, room), size, taken)
+                if label is not None:
+                    taken.append(label)
+                    yield label._replace(x=label.x + corner[0], y=label.y + corner[1])
+
+
+def _write(
+    axes: Axes, strips: Sequence[Strip], notes: Sequence[Sequence[str]], layout: StripLayout
+) -> None:
+    side = layout.side
+    for strip, words, corners in zip(strips, notes, layout.corners, strict=True):
+        left, top = corners[0]
+        title = shorten(strip.title, (corners[-1, 0] + side - left) * 72 / DPI, _TITLE_SIZE)
+        axes.text(left, top - _BAR - 5, title, size=_TITLE_SIZE)
+        for note, panel, (x, y) in zip(words, strip.panels, corners, strict=True):
+            if note:
+                axes.text(x + side / 2, y + side + 3, note, size=_NOTE_SIZE, ha="center", va="top",
+                          linespacing=1.15, color=MISSED if panel.is_wrong else INK)  # fmt: skip
