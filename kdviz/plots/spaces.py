@@ -16,6 +16,7 @@ from kdviz.plots.prototypes import draw_codes
 from kdviz.plots.theme import (
     FAINT,
     INK,
+    PAPER,
     class_colour,
     in_role_order,
     paler,
@@ -65,14 +66,13 @@ def instance_in_spaces(
     """
     order = in_role_order(points)
     kinds, marks = as_array(labels), as_array(prototypes)
-    own = class_colour(int(kinds[instance]))
     values = {role: as_array(codes[role])[instance] for role in order}
     best = {role: values[role][kinds[marks] == kinds[instance]].max(initial=-2) for role in order}
     foot = _CHART + 0.6
     panels = image_panels(
         (1, 1),
         [*(_space_title(role, shares) for role in order), _told(instance, kinds, best, names)],
-        colours=[*map(role_colour, order), own],
+        colours=[*map(role_colour, order), INK],
         columns=len(order) + 1,
         caption=caption,
         width=_WIDTH,
@@ -130,8 +130,10 @@ def _draw_space(
         points[marks, 0], points[marks, 1], 3 * _POINT, [colours[i] for i in marks], **edge
     )
     if chosen is not None:
+        (x, y), own = points[chosen], class_colour(int(kinds[chosen]))
+        axes.scatter(x, y, 3 * _POINT, own, edgecolors=PAPER, linewidths=1.0)
         ring: Any = {"facecolors": "none", "edgecolors": INK, "linewidths": 1.8}
-        axes.scatter(points[chosen, 0], points[chosen, 1], 14 * _POINT, **ring)
+        axes.scatter(x, y, 14 * _POINT, **ring)
     low, high = points.min(0), points.max(0)
     middle, half = (low + high) / 2, max(float((high - low).max()) * 0.54, 1e-6)
     axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))

@@ -40,9 +40,10 @@ def draw(instance, **options):
 def test_student_stands_first_with_its_own_points():
     _, axes = draw(4)
     for panel, role in zip(axes, ("student", "teacher"), strict=False):
-        dots, marks, ring = (each.get_offsets() for each in panel.collections)
+        dots, marks, own, ring = (each.get_offsets() for each in panel.collections)
         assert np.array_equal(dots, POINTS[role])
         assert np.array_equal(marks, POINTS[role][PROTOTYPES])
+        assert np.array_equal(own, POINTS[role][[4]])
         assert np.array_equal(ring, POINTS[role][[4]])
 
 
