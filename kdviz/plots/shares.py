@@ -25,9 +25,10 @@ from kdviz.plots.images import (
 from kdviz.plots.maps import OPACITY, Scale, draw_bar, shared_scale
 from kdviz.plots.marks import outline
 from kdviz.plots.panels import image_panels
-from kdviz.plots.theme import INK, theme
+from kdviz.plots.theme import INK, PAPER, theme
 
 TICK_SIZE = 8.0
+_LABEL = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}
 
 
 @theme()
@@ -47,7 +48,7 @@ def share_grid(
     """Maps of any unit on one scale: how many times its even share each cell gets.
 
     Each map is divided by its mean over the image, so that 1 is what an even spread would give. Of
-    a map that is 0 the grey image alone is shown.
+    a map that is 0 everywhere the grey image is shown, and says so.
 
     Args:
         image: network image, (3, h, w) float in [0, 1] or (h, w, 3) uint8; the first panel.
@@ -98,6 +99,9 @@ def share_grid(
         with np.errstate(divide="ignore"):
             exponents = np.clip(np.log2(values), -most, most)
         show_map(axes, exponents, steps[name], cmap=scale.colours, norm=scale.norm, alpha=OPACITY)
+        if np.isnan(values).all():
+            axes.text(0.5, 0.04, "nothing", size=8, ha="center", va="bottom",
+                      transform=axes.transAxes, bbox=_LABEL)  # fmt: skip
     if truth is not None:
         for axes in panels.axes:
             outline(axes, truth, INK, line_width=0.8)

@@ -135,8 +135,8 @@ def spread_rows(
 ) -> tuple[Figure, Axes]:
     """One row a thing, one dot a series: mean and spread of signed values.
 
-    The first series is hollow, the last one filled; the colour tells the sign of the mean, and a
-    line spans one standard deviation to each side.
+    The first series is hollow, the last one filled; the colour tells the sign of the mean, ink that
+    it lies in the band, and a line spans one standard deviation to each side.
 
     Args:
         series: by name, and in it by row, one value an image; NaN is left out. A row that a series
@@ -157,7 +157,12 @@ def spread_rows(
         raise ValueError("spread_rows needs at least one series with one row")
     left = row_room(rows, 0.3 * width)
     figure, (axes,) = chart_panels(
-        [""], height=0.2 * len(rows) + 0.2, left=left, right=1.6, caption=caption, width=width
+        [""],
+        height=0.2 * len(rows) + 0.2,
+        left=left,
+        right=1.6 if len(series) > 1 else 0.2,
+        caption=caption,
+        width=width,
     )
     if band is not None:
         axes.axvspan(-band, band, color=FAINT, alpha=0.5, linewidth=0)
@@ -168,7 +173,8 @@ def spread_rows(
             known = np.asarray(found, dtype=np.float64)
             known = known[~np.isnan(known)]
             if known.size:
-                _draw_spread(axes, known, rows.index(name) + offset, _fill(number, len(series)))
+                filled = _fill(number, len(series))
+                _draw_spread(axes, known, rows.index(name) + offset, filled, band or 0.0)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     name_rows(axes, rows, left)
     axes.set_xlabel(label)
@@ -186,10 +192,12 @@ def _fill(number: int, count: int) -> bool:
     return number == count - 1
 
 
-def _draw_spread(axes: Axes, values: NDArray[np.float64], y: float, filled: bool) -> None:
+def _draw_spread(
+    axes: Axes, values: NDArray[np.float64], y: float, filled: bool, band: float
+) -> None:
     mean = float(values.mean())
     spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    colour = to_hex(DIVERGING(0.85 if mean > 0 else 0.15))
+    colour = INK if abs(mean) < band else to_hex(DIVERGING(0.85 if mean > 0 else 0.15))
     axes.plot([mean - spread, mean + spread], [y, y], "-", color=colour, linewidth=1.2)
     axes.plot([mean], [y], "o", color=colour, markersize=5,
               markerfacecolor=colour if filled else "white")  # fmt: skip

@@ -60,12 +60,13 @@ def test_shares_are_powers_of_two_and_end_at_the_reach(image):
     assert (norm.vmin, norm.vmax) == (-3, 3)
 
 
-def test_an_even_map_is_pale_and_an_empty_one_shows_the_image_alone(image, pixel_at):
+def test_an_even_map_is_pale_and_an_empty_one_shows_the_image_and_says_so(image, pixel_at):
     figure, axes = share_grid(image, {"even": np.full((6, 10), 9.0), "no": np.zeros((6, 10))}, 16)
     assert np.allclose(axes[1].images[1].get_array(), 0)
     pale = np.array(to_rgb(DIVERGING(0.5))) * 255
     grey = pixel_at(figure, axes[2], 100, 50).astype(float)
     assert np.ptp(grey) == 0
+    assert [[text.get_text() for text in x.texts] for x in axes] == [[], [], ["nothing"]]
     assert pixel_at(figure, axes[1], 100, 50) == pytest.approx(0.6 * pale + 0.4 * grey, abs=4)
 
 

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from kdviz.plots import number_table, similarity_triangle, spread_rows
-from kdviz.plots.theme import DIVERGING
+from kdviz.plots.theme import DIVERGING, INK
 
 NAMES = ["FGFI", "FRS", "CrossKD"]
 LONG = "a method with a remarkably long name, longer than any paper would give"
@@ -100,6 +100,11 @@ class TestSpreadRows:
         assert low[2].get_color() == to_hex(DIVERGING(0.15))
         assert fresh[2].get_markerfacecolor() == "white"
         assert trained[2].get_markerfacecolor() == trained[2].get_color()
+
+    def test_a_mean_within_the_band_takes_no_side(self):
+        _, axes = spread_rows({"only": {"a": [0.1], "b": [-0.1], "c": [0.2]}}, label="x", band=0.15)
+        colours = [line.get_color() for _, _, line in self.dots(axes)]
+        assert colours == [INK, INK, to_hex(DIVERGING(0.85))]
 
     def test_lines_span_one_deviation_to_each_side(self):
         _, axes = spread_rows({"only": {"a": [0.1, 0.3, 0.5]}}, label="cosine")
