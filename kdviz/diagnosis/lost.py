@@ -97,7 +97,7 @@ def join_traces(
         ValueError: the traces are of another number of objects.
     """
     truth = verdicts.typed.truth
-    order = _order(truth)
+    order = objects_of(truth)
     if len(traces.cause) != len(order):
         raise ValueError(
             f"{len(traces.cause)} traced objects for {len(order)} annotated ones without crowds; "
@@ -119,7 +119,7 @@ def targets_of(truth: GroundTruth) -> list[Target]:
         For each image of ``truth.image_ids``: ``boxes`` (n, 4) xyxy in pixels of the original
         image, ``labels`` (n,) from 1; the objects of an image in the order of the annotations.
     """
-    order = _order(truth)
+    order = objects_of(truth)
     boxes = truth.boxes[order]
     corners = torch.from_numpy(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
     labels = torch.from_numpy(truth.category[order] + 1)
@@ -128,8 +128,8 @@ def targets_of(truth: GroundTruth) -> list[Target]:
     return [{"boxes": own, "labels": names} for own, names in parts]
 
 
-def _order(truth: GroundTruth) -> Integers:
-    """Objects without crowds, image by image."""
+def objects_of(truth: GroundTruth) -> Integers:
+    """The objects of `targets_of` one after the other, without crowds."""
     objects = np.flatnonzero(~truth.crowd)
     return objects[np.argsort(truth.image[objects], kind="stable")]
 

@@ -67,12 +67,25 @@ def box_cells(grid: Pyramid, boxes: Sequence[Tensor], offset: float = 0.0) -> Py
     masks = []
     for level in grid.levels:
         size = level.map.shape[-2:]
-        images = [_holds(each.to(level.map.device), size, level.stride, offset) for each in boxes]
+        images = [
+            holds_points(each.to(level.map.device), size, level.stride, offset) for each in boxes
+        ]
         masks.append(torch.stack(images).unsqueeze(1))
     return grid.with_maps(masks)
 
 
-def _holds(boxes: Tensor, size: Sequence[int], stride: int, offset: float) -> Tensor:
+def holds_points(boxes: Tensor, size: Sequence[int], stride: int, offset: float = 0.0) -> Tensor:
+    """Which cells of one map have their point in one of the boxes.
+
+    Args:
+        boxes: (n, 4) xyxy in network pixels.
+        size: (H, W) of the map.
+        stride: of the map.
+        offset: of a cell's point, see `point_offset`.
+
+    Returns:
+        Boolean (H, W).
+    """
     y, x = ((torch.arange(n, device=boxes.device) + offset) * stride for n in size)
     x1, y1, x2, y2 = boxes.unsqueeze(2).unbind(1)
     rows, columns = (y > y1) & (y < y2), (x > x1) & (x < x2)

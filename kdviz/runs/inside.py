@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.models.detection.transform import resize_boxes
@@ -26,16 +27,20 @@ from kdviz.datasets import DetectionData, DetectionDataset
 from kdviz.detectors.candidates import candidates_of
 from kdviz.detectors.parts import DetectorParts, Pass, in_eval
 from kdviz.diagnosis.errors import TypedBoxes, type_all
+from kdviz.diagnosis.factors import ReadImage, with_estimates
 from kdviz.diagnosis.head_swap import StitchFit, adapted, of_a_class, read
 from kdviz.diagnosis.inputs import Inputs
-from kdviz.diagnosis.lost import LostObjects, join_traces, targets_of
+from kdviz.diagnosis.lost import LostObjects, join_traces, objects_of, targets_of
 from kdviz.diagnosis.misses import Seen, chance_score, object_distances, showing, trace_objects
+from kdviz.diagnosis.outside import evidence_outside
+from kdviz.diagnosis.overlaps import Numbers
+from kdviz.diagnosis.richness import point_offset
 from kdviz.diagnosis.verdicts import ObjectVerdicts, best_threshold
 from kdviz.engine.coco_eval import to_coco_results
 from kdviz.engine.coco_input import GroundTruth, read_annotations, read_detections
 from kdviz.engine.evaluate import Results
 from kdviz.engine.guards import check_classes
-from kdviz.methods import Method
+from kdviz.methods import FRS, Method
 from kdviz.runs.lessons import Lesson
 from kdviz.structures import Detection, Pyramid, Target
 
@@ -56,6 +61,8 @@ class Inside:
         seen: what was found at the four places, by the name of the student.
         distances: of the translated maps from the teacher's, at each object of
             `kdviz.diagnosis.lost.targets_of`, by the name of the student.
+        outside: of the same objects, how much of the teacher's richness lies outside the box, see
+            `kdviz.diagnosis.outside.evidence_outside`.
     """
 
     record: Mapping[str, Any] = field(repr=False)
@@ -64,6 +71,7 @@ class Inside:
     crossed: dict[str, Results] = field(repr=False)
     seen: dict[str, Seen] = field(repr=False)
     distances: dict[str, Tensor] = field(repr=False)
+    outside: Tensor = field(repr=False)
 
     def inputs(self) -> Inputs:
         """All detectors as a diagnosis takes them, any number."""
@@ -107,6 +115,18 @@ class Inside:
             found[name] = join_traces(verdicts[name], traces, distance, **told)
         return {name: found[name] for name in self.seen if name in found}
 
+    def factors(self, read: ReadImage | None = None) -> dict[str, Numbers]:
+        """What may make each object hard, known or estimated, and ``outside``, each (G,).
+
+        Args:
+            read: pixels by the number of an image; without it there are no factors from pixels but
+                known ones.
+        """
+        objects = objects_of(self.truth)
+        outside = np.full(len(self.truth.image), np.nan)
+        outside[objects] = self.outside.numpy()
+        return {**with_estimates(self.truth, read).factors, "outside": outside}
+
     def _inputs(self, results: Mapping[str, Results]) -> Inputs:
         columns = {name: read_detections(found, self.truth) for name, found in results.items()}
         return Inputs(self.truth, columns, self.truth.notes)
@@ -147,7 +167,9 @@ def look_inside(
     truth = read_annotations(data.record)
     _check(data, students, teacher)
     images = _Images(data, truth, min(batch_size, len(truth.image_ids) // 2))
+    weigh = FRS(teacher, teacher, class_loss=False).where
     theirs: list[Detection] = []
+    outside: list[Tensor] = []
     looks = {name: _Look() for name in students}
     with ExitStack() as modes:
         for parts in (teacher, *students.values()):
@@ -155,7 +177,9 @@ def look_inside(
         to_teacher = _Translations(images, students, teacher, methods or {})
         for number, pixels, targets in images.batches("look"):
             taught = Pass(teacher, teacher.preprocess(pixels, targets))
-            theirs += read(teacher, taught.features, taught.batch)
+            theirs += map(of_a_class, teacher.detections(taught.output, taught.batch))
+            boxes = [target["boxes"] for target in taught.batch.targets or ()]
+            outside.append(evidence_outside(weigh(taught), boxes, point_offset(teacher)))
             for name, parts in students.items():
                 own = Pass(parts, parts.preprocess(pixels, targets))
                 maps = to_teacher(name, number, own, taught)
@@ -171,6 +195,7 @@ def look_inside(
             for name, look in looks.items()
         },
         distances={name: torch.cat(look.distances) for name, look in looks.items()},
+        outside=torch.cat(outside),
     )
 
 
