@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from kdviz.files import read_json, write_atomically, write_json_atomically
+from kdviz.files import read_json, write_atomically, write_json_atomically, written_together
 
 
 def test_text_and_bytes_arrive_unchanged(tmp_path):
@@ -67,3 +67,37 @@ def test_the_place_of_a_mistake_is_told(tmp_path, content, message):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_json(tmp_path / "a.json")
+
+
+def test_files_written_together_replace_older_ones(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    for content in ("old", "new"):
+        with written_together(folder) as partial:
+            (partial / "a").write_text(content)
+            (partial / "b").write_bytes(b"\xff")
+            assert not (folder / "a").exists() or (folder / "a").read_text() == "old"
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
+    assert (folder / "a").read_text() == "new"
+
+
+@pytest.mark.parametrize("step", ["fsync", "block"])
+def test_of_files_written_together_none_appears_after_an_error(tmp_path, monkeypatch, step):
+    (tmp_path / "a").write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if step == "fsync":
+        monkeypatch.setattr(os, "fsync", full)
+
+    def write() -> None:
+        with written_together(tmp_path) as partial:
+            (partial / "a").write_text("new")
+            (partial / "b").write_text("new")
+            if step == "block":
+                full()
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"

@@ -21,7 +21,7 @@ from kdviz.diagnosis.tables import Table, box_table, object_table
 from kdviz.files import written_together
 
 _RESERVED = ("objects", "diagnosis")
-_NAME = re.compile(r"\w[\w -]*")
+_NAME = re.compile(r"[^\W_][\w -]*")
 
 
 def write_exports(
