@@ -8,15 +8,10 @@ from typing import Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from kdviz.plots.panels import GAP, MARGIN, chart_panels, shorten, text_size
-from kdviz.plots.rows import name_rows, row_room
-from kdviz.plots.theme import DPI, INK, PAPER, in_role_order, name_colours, theme
+from kdviz.plots.rows import few_ticks, number_rows
+from kdviz.plots.theme import INK, PAPER, in_role_order, theme
 
-_NUMBER = 8.0
-_HEAD = 0.2  # inches for the names above the numbers
-_SPREAD = 0.15  # inches from the dot of one name to that of the next
 _CAPTION = "A dot is the number on these images, its line the 95 % interval over draws of images."
 _SIGNED = " Hollow: the interval holds 0, which leaves the sign open."
 
@@ -70,8 +65,8 @@ def interval_rows(
         series: by role or name, and in it by row; a number alone has no line. A row that a series
             does not have, or where it is NaN, stays without its dot.
         label: of the axis.
-        signed: differences: a line marks 0, numbers have their sign, and
-            a dot whose interval holds 0 is hollow.
+        signed: differences: a line marks 0, numbers have their sign, and a dot whose interval holds
+            0 is hollow.
         decimals: of the numbers.
         caption: sentence below; by default how to read it.
         width: of the figure, inches.
@@ -87,54 +82,25 @@ def interval_rows(
     spans = {name: {row: span(number) for row, number in series[name].items()} for name in order}
     if not any(math.isfinite(one[0]) for each in spans.values() for one in each.values()):
         raise ValueError("interval_rows needs at least one series with one row that is a number")
-    if caption is None:
-        caption = _CAPTION + _SIGNED * signed
-    colours, left = name_colours(order), row_room(rows, 0.3 * width)
+    caption = _CAPTION + _SIGNED * signed if caption is None else caption
     texts = {
         name: {row: _written(one, decimals, signed, alone=len(order) == 1)
-               for row, one in each.items()}
+               for row, one in each.items() if math.isfinite(one[0])}
         for name, each in spans.items()
     }  # fmt: skip
-    columns = _columns(texts, width - left)
-    pitch = max(0.27, _SPREAD * len(order) + 0.09)
-    height = pitch * len(rows) + _HEAD
-    figure, (axes,) = chart_panels(
-        [""], height=height, left=left, right=sum(columns) + MARGIN, caption=caption, width=width
-    )
-    axes.set_ylim(len(rows) - 0.5, -0.5 - _HEAD / pitch)
-    for number, name in enumerate(order):
-        offset = (number - (len(order) - 1) / 2) * _SPREAD / pitch
-        edge = sum(columns[: number + 1])
-        heading = shorten(name, (columns[number] - GAP) * 72 + 1, _NUMBER)
-        _write(axes, edge, -0.5 - 0.5 * _HEAD / pitch, heading, colours[name])
-        for row, one in spans[name].items():
-            if math.isfinite(one[0]):
-                _draw_span(axes, one, rows.index(row) + offset, colours[name], signed)
-                _write(axes, edge, rows.index(row), texts[name][row], INK)
-    _set_reach(axes, [end for each in spans.values() for one in each.values() for end in one],
+    chart = number_rows(rows, texts, label=label, caption=caption, width=width)
+    for name, each in spans.items():
+        for row in texts[name]:
+            _draw_span(chart.axes, each[row], chart.y(name, row), chart.colours[name], signed)
+    _set_reach(chart.axes, [end for each in spans.values() for one in each.values() for end in one],
                signed)  # fmt: skip
-    for boundary in range(1, len(rows)):
-        axes.axhline(boundary - 0.5, color="#e4e8ec", linewidth=0.8, zorder=0)
-    name_rows(axes, rows, left)
-    axes.set_xlabel(label)
-    axes.grid(True, axis="x")
-    return figure, axes
+    return chart.figure, chart.axes
 
 
 def _written(one: tuple[float, float, float], decimals: int, signed: bool, alone: bool) -> str:
     sign = "+" if signed else ""
     value, low, high = (f"{end:{sign}.{decimals}f}" for end in one)
     return f"{value}  [{low}, {high}]" if alone and math.isfinite(one[1]) else value
-
-
-def _columns(texts: Mapping[str, Mapping[str, str]], room: float) -> list[float]:
-    """Inches that each column of numbers takes; a long name gets at most its share."""
-    most = max(0.5, 0.45 * room / max(2, len(texts)))
-    widths = []
-    for name, each in texts.items():
-        numbers = max((text_size(text, _NUMBER)[0] for text in each.values()), default=0.0) / 72
-        widths.append(max(numbers, min(most, text_size(name, _NUMBER)[0] / 72)) + GAP)
-    return widths
 
 
 def _draw_span(
@@ -149,13 +115,6 @@ def _draw_span(
               markerfacecolor=PAPER if hollow else colour)  # fmt: skip
 
 
-def _write(axes: Axes, edge: float, y: float, text: str, colour: str) -> None:
-    """Text that ends this many inches right of the axes, at row y."""
-    axes.annotate(text, (1.0, y), (edge * 72, 0), axes.get_yaxis_transform(), "offset points",
-                  size=_NUMBER, color=colour, ha="right", va="center_baseline",
-                  annotation_clip=False)  # fmt: skip
-
-
 def _set_reach(axes: Axes, ends: Sequence[float], signed: bool) -> None:
     known = [end for end in ends if math.isfinite(end)]
     low, high = min(0.0, *known), max(0.0, *known)
@@ -163,5 +122,4 @@ def _set_reach(axes: Axes, ends: Sequence[float], signed: bool) -> None:
     axes.set_xlim(low - (0.12 if signed else 0.0) * reach, high + 0.04 * reach)
     if signed:
         axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
-    inches = axes.get_window_extent().width / DPI
-    axes.xaxis.set_major_locator(MaxNLocator(min(6, max(1, int(inches / 0.6)))))
+    few_ticks(axes)
