@@ -35,6 +35,7 @@ from kdviz.plots.results import ap_differences as ap_differences
 from kdviz.plots.results import compare_ap as compare_ap
 from kdviz.plots.results import precision_recall as precision_recall
 from kdviz.plots.shares import share_grid as share_grid
+from kdviz.plots.slices import slice_panels as slice_panels
 from kdviz.plots.spaces import instance_in_spaces as instance_in_spaces
 from kdviz.plots.spaces import nearest_point as nearest_point
 from kdviz.plots.swap import nearness_and_ap as nearness_and_ap
