@@ -155,18 +155,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     diagnose.add_argument("--annotations", type=Path, required=True, help="COCO annotations")
     for role, text in (
-        ("student", "of the student trained alone"),
-        ("teacher", "of the teacher"),
-        ("distilled", "of the student trained with the teacher"),
+        ("student", "the student trained alone"),
+        ("teacher", "the teacher"),
+        ("distilled", "the student trained with the teacher"),
     ):
-        diagnose.add_argument(f"--{role}", type=Path, help=f"COCO results {text}")
+        told = "its COCO results (.json), or its run's folder, checkpoint or embedded name"
+        diagnose.add_argument(f"--{role}", type=Path, metavar="SOURCE", help=f"{text}: {told}")
     diagnose.add_argument(
         "--other",
         action="append",
         default=[],
-        type=_named_file,
-        metavar="NAME=FILE",
-        help="COCO results of a further detector; four sets in all",
+        type=_named_source,
+        metavar="NAME=SOURCE",
+        help="a further detector under a name of its own; four in all",
     )
     diagnose.add_argument("--out", type=Path, required=True, help="folder to make")
     diagnose.add_argument("--images", type=Path, help="their folder, where it is not found")
@@ -305,10 +306,10 @@ def _evaluate(options: argparse.Namespace) -> Answer:
     return Answer(metrics.stats, str(metrics))
 
 
-def _named_file(text: str) -> tuple[str, Path]:
+def _named_source(text: str) -> tuple[str, Path]:
     name, equals, path = text.partition("=")
     if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, such as frs=frs.json")
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SOURCE, such as frs=frs.json")
     return name, Path(path)
 
 
@@ -324,11 +325,11 @@ def _diagnose(options: argparse.Namespace) -> Answer:
         options.annotations,
         dict(given),
         options.out,
-        images=options.images,
+        options.images,
+        command=options.words,
         thresholds=options.threshold,
         draws=options.draws,
         seed=options.seed,
-        command=options.words,
     )
     told = [f"- {finding['sentence']}" for finding in summary["findings"]]
     return Answer(summary, "\n".join([*told, f"with pictures: {options.out / PAGE}"]))

@@ -102,7 +102,13 @@ def diagnose(
             gets the threshold of its best F1, see `best_threshold`.
         draws: bootstrap draws of the images.
         seed: of the draws.
+
+    Raises:
+        ValueError: a threshold lies outside [0, 1], or there are no draws.
     """
+    for given in thresholds.values() if isinstance(thresholds, Mapping) else [thresholds]:
+        if given is not None and not 0 <= given <= 1:
+            raise ValueError(f"a threshold is a score in [0, 1], not {given}")
     typed = type_all(inputs)
     resamples = draw_images(len(inputs.truth.image_ids), draws, seed)
     sets = {}

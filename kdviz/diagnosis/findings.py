@@ -17,8 +17,8 @@ PLAIN_WORDS = {
     BoxType.TRUE: "true positive",
     BoxType.CLASS: "wrong class",
     BoxType.LOCALISATION: "badly localised",
-    BoxType.BOTH: "wrong class and place",
-    BoxType.DUPLICATE: "duplicate",
+    BoxType.BOTH: "both wrong",
+    BoxType.DUPLICATE: "found twice",
     BoxType.BACKGROUND: "on background",
     BoxType.IGNORED: "ignored (crowd)",
     BoxType.SURPLUS: "beyond 100 an image",
@@ -137,6 +137,8 @@ def _errors(diagnosis: Diagnosis) -> Iterator[Finding]:
         before, after = sets["student"].errors, sets["distilled"].errors
         changes = {kind: after[kind] - before[kind] for kind in after}
         kind, change = max(changes.items(), key=lambda item: abs(item[1].value))
+        if not change.value:
+            return
         yield Finding(
             "errors",
             f"At the thresholds of best F1 the kind of wrong box that changed most is "

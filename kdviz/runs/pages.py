@@ -1,15 +1,18 @@
-"""Parts of the HTML pages that kdviz writes: they open without a network, pictures inside."""
+"""Parts of the HTML pages that kdviz writes: they open without network or script."""
 
 from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
 from kdviz.plots import to_png
 from kdviz.runs.html_style import PAGE_STYLE
+
+Area = tuple[float, float, float, float]
+"""A part of a picture: left, top, right, bottom in pixels from its top left."""
 
 
 def page(title: str, body: str) -> str:
@@ -27,13 +30,22 @@ def page(title: str, body: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{html.escape(title)}</title>
 <style>
-{PAGE_STYLE}</style>
+{PAGE_STYLE}
+img {{ max-width: 100%; background: #fff; border-radius: 4px; }}
+table.numbers td:not(:first-child), table.numbers th:not(:first-child) {{ text-align: right; }}
+.on-click {{ display: none; }}
+.on-click:target {{ display: block; }}</style>
 </head>
 <body>
 {body}
 </body>
 </html>
 """
+
+
+def paragraph(text: str) -> str:
+    """Plain text as a paragraph."""
+    return f"<p>{html.escape(text)}</p>"
 
 
 def picture(figure: Figure, alt: str) -> str:
@@ -43,8 +55,28 @@ def picture(figure: Figure, alt: str) -> str:
         figure: any matplotlib figure.
         alt: what it shows, plain text.
     """
-    data = base64.b64encode(to_png(figure)).decode("ascii")
-    return f'<p><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></p>'
+    return f'<p><img alt="{html.escape(alt)}" src="{_data(figure)}"></p>'
+
+
+def picture_with_links(figure: Figure, alt: str, name: str, areas: Mapping[str, Area]) -> str:
+    """A figure as an image at its own size, parts of which lead to other places of the page.
+
+    Args:
+        figure: any matplotlib figure.
+        alt: what it shows, plain text.
+        name: of its map, one for each picture of the page.
+        areas: parts of the picture by the anchor that they lead to.
+    """
+    shapes = "\n".join(
+        f'<area shape="rect" coords="{",".join(f"{x:.0f}" for x in area)}" href="#{anchor}" '
+        f'alt="{anchor}">'
+        for anchor, area in areas.items()
+    )
+    # An image that the browser scales down would leave its areas behind.
+    return (
+        f'<div style="overflow-x: auto"><img style="max-width: none" alt="{html.escape(alt)}" '
+        f'src="{_data(figure)}" usemap="#{name}"></div>\n<map name="{name}">\n{shapes}\n</map>'
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -56,13 +88,25 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<table class="numbers">\n<tr>{names}</tr>\n{lines}\n</table>'
 
 
-def details(summary: str, body: str, name: str = "") -> str:
+def details(summary: str, body: str) -> str:
     """A part that the reader opens.
 
     Args:
         summary: its line, plain text.
         body: HTML.
-        name: other parts can link to it by this anchor.
     """
-    anchor = f' id="{html.escape(name)}"' if name else ""
-    return f"<details{anchor}><summary>{html.escape(summary)}</summary>\n{body}\n</details>"
+    return f"<details><summary>{html.escape(summary)}</summary>\n{body}\n</details>"
+
+
+def shown_on_click(anchor: str, body: str) -> str:
+    """A part that is shown when a link leads to it, and hidden when one leads elsewhere.
+
+    Args:
+        anchor: where links lead to.
+        body: HTML.
+    """
+    return f'<div class="on-click" id="{anchor}">\n{body}\n</div>'
+
+
+def _data(figure: Figure) -> str:
+    return f"data:image/png;base64,{base64.b64encode(to_png(figure)).decode('ascii')}"
