@@ -106,12 +106,24 @@ def _strip(each: ObjectView, roles: Sequence[str]) -> Strip:
     around = [Mark(box, INK, line="thin") for box in each.neighbours]
     panels = [CloseUp([*around, *own])]
     for role in roles:
-        answer, colour = each.answers[role], role_colour(role)
-        marks = [Mark(mark.box, INK, line="thin") for mark in own]
-        if answer.box is not None and answer.counts:
-            marks.append(Mark(answer.box, colour, answer.name))
-        elif answer.box is not None:
-            marks.append(Mark(answer.box, colour, line="dotted"))
+        answer = each.answers[role]
+        marks = marks_of(each.box, answer, role_colour(role))
         panels.append(CloseUp(marks, answer.verdict, is_wrong=not answer.is_right))
     view = view_around(boxes[0], boxes[1:], size=pixels.shape[:2])
     return Strip(pixels, view, each.title, panels)
+
+
+def marks_of(box: Any, answer: Answer, colour: str) -> list[Mark]:
+    """An object and the box that shows it.
+
+    Args:
+        box: (4,) xyxy of the object, pixels of the image; None where there is none.
+        answer: of a detector.
+        colour: of that detector.
+    """
+    marks = [] if box is None else [Mark(box, INK, line="thin")]
+    if answer.box is not None and answer.counts:
+        marks.append(Mark(answer.box, colour, answer.name))
+    elif answer.box is not None:
+        marks.append(Mark(answer.box, colour, line="dotted"))
+    return marks

@@ -34,8 +34,8 @@ _LARGEST = 160  # side of a panel; this and what follows in pixels of the figure
 _BETWEEN_PANELS, _BETWEEN_STRIPS, _BETWEEN_ROWS = 6, 30, 12
 _BAR = 4  # height of the coloured bar above a panel
 _HALO = (*to_rgb(PAPER), 0.7)
-_DOTS = (0.0, (1.0, 1.2))
-_WIDTHS = {"solid": 1.6, "thin": 0.8, "dotted": 1.2}
+_DOTS = (0.0, (2.0, 1.0))
+_WIDTHS = {"solid": 1.6, "thin": 0.8, "dotted": 1.6}
 
 
 @dataclass(frozen=True)

@@ -103,3 +103,9 @@ def _below(score: float, threshold: float) -> str:
     digits = next(n for n in (2, 3, 9) if f"{score:.{n}f}" != f"{threshold:.{n}f}" or n == 9)
     low, high = (f"{number:.{digits}f}".removeprefix("0") for number in (score, threshold))
     return f"{low} is below {high}"
+
+
+def called(role: str) -> str:
+    """A set of detections in a sentence: ``the student``, ``the distilled student``, or its name."""
+    known = {"student": "the student", "teacher": "the teacher"}
+    return {**known, "distilled": "the distilled student"}.get(role, role)

@@ -14,7 +14,7 @@ from kdviz.diagnosis.errors import BoxType
 from kdviz.diagnosis.per_image import most_improved
 from kdviz.plots.boxes import compare_detections
 from kdviz.plots.theme import in_role_order
-from kdviz.runs.answers import corners, file_of
+from kdviz.runs.answers import called, corners, file_of
 from kdviz.runs.galleries import Gallery, take, told
 from kdviz.runs.image_files import ImageFiles
 from kdviz.structures import Detection
@@ -47,7 +47,7 @@ def image_pictures(
     total = len(truth.image_ids)
     if which == "worst":
         chosen = scores[role].worst(total)
-        noun, order = f"images have objects or boxes of the {role}", "of the lowest F1"
+        noun, order = f"images have objects or boxes of {called(role)}", "of the lowest F1"
     elif which in ("improved", "worsened"):
         if not {"student", "distilled"} <= scores.keys():
             return Gallery(f"Which images {which} takes student and distilled.", (), 0, 0)

@@ -10,7 +10,7 @@ from kdviz.diagnosis.confusion import BACKGROUND, Confusion
 from kdviz.diagnosis.diagnose import Diagnosis
 from kdviz.diagnosis.transitions import Transition
 from kdviz.plots.objects import Answer, ObjectView, object_gallery
-from kdviz.runs.answers import answer_of, box_answer, corners, file_of, title_of
+from kdviz.runs.answers import answer_of, box_answer, called, corners, file_of, title_of
 from kdviz.runs.galleries import Gallery, Thing, take, told
 from kdviz.runs.image_files import ImageFiles
 
@@ -131,12 +131,12 @@ def confusion_pictures(
         return _view(diagnosis, images, object_, image, {role: answer})
 
     if names[row] == BACKGROUND:
-        noun = f"{names[column]} boxes of the {role} match no object"
+        noun = f"{names[column]} boxes of {called(role)} match no object"
     elif names[column] == BACKGROUND:
-        noun = f"{names[row]} objects match no box of the {role}"
+        noun = f"{names[row]} objects match no box of {called(role)}"
     else:
         taken = "found" if row == column else f"taken for {names[column]}"
-        noun = f"{names[row]} objects are {taken} by the {role}"
+        noun = f"{names[row]} objects are {taken} by {called(role)}"
     order = "that come first" if names[column] == BACKGROUND else "of the highest scores"
     return _gallery(list(zip(*columns, strict=True)), view, images, noun, order, count, first)
 
