@@ -8,6 +8,8 @@ from kdviz.plots.boxes import compare_detections as compare_detections
 from kdviz.plots.boxes import draw_boxes as draw_boxes
 from kdviz.plots.boxes import gallery as gallery
 from kdviz.plots.cells import mask_grid as mask_grid
+from kdviz.plots.confusion import confusion_cell as confusion_cell
+from kdviz.plots.confusion import confusion_matrix as confusion_matrix
 from kdviz.plots.costs import error_costs as error_costs
 from kdviz.plots.crops import crop_around as crop_around
 from kdviz.plots.crops import crop_rows as crop_rows
