@@ -90,6 +90,7 @@ def read_json(path: str | Path) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
+        IsADirectoryError: it is a folder.
         ValueError: the text is not JSON or not UTF-8; the message gives file, line and column.
     """
     path = Path(path)
@@ -97,12 +98,22 @@ def read_json(path: str | Path) -> Any:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path} (looked from {Path.cwd()})") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{path} is a folder; name a file in it") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: byte {error.start} {error.reason}") from error
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        found = "the file is empty" if not text.strip() else error.msg
-        raise ValueError(
-            f"{path}, line {error.lineno}, column {error.colno}: not JSON: {found}"
-        ) from error
+        place = f"{path}, line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{place}: not JSON: {_what_is_wrong(text, error)}") from error
+
+
+def _what_is_wrong(text: str, error: json.JSONDecodeError) -> str:
+    if not text.strip():
+        return "the file is empty"
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
+        return f"{error.msg}; the file breaks off, so write it again"
+    if error.msg == "Extra data":
+        return "more follows after the first value; is there one record a line?"
+    return f"{error.msg}, found {text[error.pos : error.pos + 20]!r}"

@@ -174,7 +174,7 @@ class TestEvaluate:
         refused(capsys, [*given, str(broken)], "broken.json, line 2, column 2: not JSON")
         refused(capsys, [*given, str(tmp_path / "none.json")], "there is no file", "none.json")
         refused(capsys, [*given, annotations], "are these the annotations?")
-        refused(capsys, [*given, str(tmp_path)], "Is a directory")
+        refused(capsys, [*given, str(tmp_path)], "is a folder; name a file in it")
         (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
         refused(capsys, [*given, str(tmp_path / "binary.json")], "is not UTF-8 text")
 

@@ -53,7 +53,11 @@ def test_nan_is_refused_and_the_old_file_stays(tmp_path):
     ("content", "message"),
     [
         (b"", "line 1, column 1: not JSON: the file is empty"),
-        (b'{"a": 1,\n "b" 2}', "line 2, column 6: not JSON: Expecting ':'"),
+        (b'{"a": 1,\n "b" 2}', "line 2, column 6: not JSON: Expecting ':' delimiter, found '2}'"),
+        (b"<html></html>", "line 1, column 1: not JSON: Expecting value, found '<html></html>'"),
+        (b'[{"a": 1},\n', "line 2, column 1: not JSON: Expecting value; the file breaks off"),
+        (b'[{"a": 1, "b', "column 11: not JSON: Unterminated string .*; the file breaks off"),
+        (b'{"a": 1}\n{"a": 2}\n', "line 2, column 1: not JSON: more follows .* one record a line"),
         (b'{"a": "\xff"}', "is not UTF-8 text: byte 7"),
     ],
 )
@@ -101,3 +105,8 @@ def test_of_files_written_together_none_appears_after_an_error(tmp_path, monkeyp
         write()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; name a file in it"):
+        read_json(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ Results = str | Path | Sequence[Mapping[str, Any]]
 
 ROLES = ("student", "teacher", "distilled")
 MOST_SETS = 4
+
+_UNIT = 1.05  # of relative boxes, with room for those that stick out
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def read_inputs(
             complaints.append(f"{name}: {error}")
     if complaints:
         raise ValueError("\n".join(complaints))
+    notes += _twins(detections)
     return Inputs(truth, detections, tuple(notes))
 
 
@@ -99,15 +103,20 @@ def _read(source: Results, truth: GroundTruth) -> tuple[DetectionColumns, list[s
         )
     # Of an unknown image the last stands in: its boxes are faulty already.
     size, end = truth.image_sizes[found.image], found.boxes[:, :2] + found.boxes[:, 2:]
+    of_file = "bbox is x, y, width, height in pixels of the original image"
+    if np.all(np.abs(found.boxes) <= _UNIT) and np.any(end > 0) and np.all(size > 2 * _UNIT):
+        every, shares = np.ones(len(end), bool), f"{of_file}; are these shares of its size?"
+        faults.add(every, "bbox lies in the first pixel of its image", found.boxes, shares)
     past = np.maximum(-found.boxes[:, :2], end - size)
     gone = (found.image >= 0) & np.any((found.boxes[:, :2] > size) | (end < 0), axis=1)
     far = (found.image >= 0) & ~gone & np.any(past > size / 2, axis=1)
-    faults.add(gone, "bbox lies outside its image", found.boxes)
+    elsewhere = f"{of_file}; are these of another image size?"
+    faults.add(gone, "bbox lies outside its image", found.boxes, elsewhere)
     faults.add(
         far,
-        "bbox ends more than half an image outside (bbox is x, y, width, height in pixels of the "
-        "original image; is it x1, y1, x2, y2 here, or of another size?)",
+        "bbox ends more than half an image outside",
         found.boxes,
+        f"{of_file}; are these x1, y1, x2, y2, or of another image size?",
     )
     faults.raise_if_any()
     notes = list(found.notes)
@@ -117,6 +126,16 @@ def _read(source: Results, truth: GroundTruth) -> tuple[DetectionColumns, list[s
     if (bare := images - len(np.unique(found.image))) > images / 2:
         notes.append(f"{bare} of {images} images have no detections; is it the same split?")
     return found, notes
+
+
+def _twins(detections: Mapping[str, DetectionColumns]) -> list[str]:
+    """Sets that are the same: one file was given under two names."""
+    return [
+        f"{one} and {other} hold the same detections; is one file given twice?"
+        for one, other in combinations(detections, 2)
+        if np.array_equal(detections[one].scores, detections[other].scores)
+        and np.array_equal(detections[one].boxes, detections[other].boxes)
+    ]
 
 
 def _strays(truth: GroundTruth) -> list[str]:

@@ -50,9 +50,33 @@ def column(items: Sequence[Any], key: str, kind: Kind, name: str) -> NDArray[Any
     claim = f"have no {key}"
     if not bad:
         bad = [i for i, item in enumerate(items) if not _fits(item[key], kind)]
-        claim = f"have a {key} that is not {_WORDS[kind]}"
+        claim = f"need {_WORDS[kind]} as {key}"
     cases = ", ".join(f"[{i}] {str(items[i])[:120]}" for i in bad[:_SHOWN])
     raise ValueError(f"{name}: {len(bad)} of {len(items)} entries {claim}: {cases}")
+
+
+def factor_columns(items: Sequence[Any], name: str) -> dict[str, NDArray[np.float64]]:
+    """The difficulties that records tell under ``factors``, by name; NaN where one does not.
+
+    Args:
+        items: the records.
+        name: what messages call the list.
+
+    Raises:
+        ValueError: a factor is no number.
+    """
+    factors: dict[str, NDArray[np.float64]] = {}
+    for position, item in enumerate(items):
+        for factor, value in (item.get("factors") or {}).items():
+            if not isinstance(value, int | float | np.number):
+                raise ValueError(
+                    f"{name}: annotation [{position}] has the factor {factor}={value!r}; factors "
+                    "must be numbers"
+                )
+            if factor not in factors:
+                factors[factor] = np.full(len(items), np.nan)
+            factors[factor][position] = value
+    return factors
 
 
 def first_repeated(ids: NDArray[np.int64]) -> list[int]:
@@ -69,6 +93,25 @@ def positions(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.i
     return np.where(ids[place] == wanted, place, -1)
 
 
+def span(ids: NDArray[np.int64]) -> str:
+    """How many ids there are and from where to where, for messages."""
+    if not len(ids):
+        return "there are none"
+    return f"there are {len(ids)} from {ids.min()} to {ids.max()}"
+
+
+def is_list(value: Any) -> bool:
+    """Whether a JSON value is a list."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def describe(value: Any) -> str:
+    """What a JSON value is, for messages."""
+    if isinstance(value, Mapping):
+        return f"an object with the keys {sorted(map(str, value))[:8]}"
+    return f"of type {type(value).__name__}"
+
+
 class Faults:
     """Collects what is wrong with a list of records and says it at once."""
 
@@ -77,13 +120,23 @@ class Faults:
         self._bad = np.zeros(total, dtype=bool)
         self._lines: list[str] = []
 
-    def add(self, bad: NDArray[np.bool_], claim: str, values: NDArray[Any]) -> None:
-        """Note the records where ``bad`` is True, with the value that makes them so."""
+    def add(
+        self, bad: NDArray[np.bool_], claim: str, values: NDArray[Any], advice: str = ""
+    ) -> None:
+        """Note the records where ``bad`` is True, with the value that makes them so.
+
+        Args:
+            bad: one for each record.
+            claim: what is wrong with them.
+            values: one for each record.
+            advice: what was expected and what to do, if the claim does not tell.
+        """
         count = int(bad.sum())
         if count:
             cases = [f"[{i}] {values[i].tolist()}" for i in np.flatnonzero(bad)[:_SHOWN]]
             more = ", ..." if count > _SHOWN else ""
-            self._lines.append(f"  {count}: {claim}: {', '.join(cases)}{more}")
+            told = f"; {advice}" if advice else ""
+            self._lines.append(f"  {count}: {claim}: {', '.join(cases)}{more}{told}")
             self._bad |= bad
 
     def raise_if_any(self) -> None:

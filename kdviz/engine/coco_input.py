@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdviz.engine.coco_columns import Faults, column, first_repeated, positions
+from kdviz.engine.coco_columns import (
+    Faults,
+    column,
+    describe,
+    factor_columns,
+    first_repeated,
+    is_list,
+    positions,
+    span,
+)
 from kdviz.files import read_json
 
 _RESULT = '{"image_id": 7, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}'
@@ -90,10 +99,10 @@ def read_annotations(source: str | Path | Mapping[str, Any]) -> GroundTruth:
     """
     record, name = _load(source, "annotations")
     parts = ("images", "annotations", "categories")
-    if not isinstance(record, Mapping) or not all(_is_list(record.get(part)) for part in parts):
+    if not isinstance(record, Mapping) or not all(is_list(record.get(part)) for part in parts):
         raise ValueError(
             f"{name} must be an object with the lists images, annotations and categories, but is "
-            f"{_describe(record)}"
+            f"{describe(record)}{'; are these detections?' if is_list(record) else ''}"
         )
     images, objects, categories = (record[part] for part in parts)
     image_ids = column(images, "id", "integer", f"{name}: images")
@@ -112,8 +121,9 @@ def read_annotations(source: str | Path | Mapping[str, Any]) -> GroundTruth:
     area[told] = column([objects[position] for position in told], "area", "number", name)
     image, category = positions(image_ids, of_image), positions(category_ids, of_category)
     faults = Faults(name, "annotations", len(objects))
-    faults.add(image < 0, "image_id is not among the images", of_image)
-    faults.add(category < 0, "category_id is not among the categories", of_category)
+    faults.add(image < 0, "image_id is not among the images", of_image, span(image_ids))
+    known = span(category_ids)
+    faults.add(category < 0, "category_id is not among the categories", of_category, known)
     faults.add(~np.isfinite(boxes).all(axis=1), "bbox is not finite", boxes)
     faults.add(np.any(boxes[:, 2:] < 0, axis=1), "bbox has a negative width or height", boxes)
     faults.add(~(np.isfinite(area) & (area >= 0)), "area is negative or not finite", area)
@@ -134,7 +144,7 @@ def read_annotations(source: str | Path | Mapping[str, Any]) -> GroundTruth:
         boxes=boxes,
         area=area,
         crowd=crowd,
-        factors=_factors(objects, name),
+        factors=factor_columns(objects, name),
         notes=(note,) if ignored.any() else (),
     )
 
@@ -176,21 +186,31 @@ def examine_detections(
         ValueError: it is no list, or an entry lacks a field.
     """
     items, name = _load(source, "detections")
-    if not _is_list(items):
-        hint = "; are these the annotations?" if isinstance(items, Mapping) else ""
-        raise ValueError(f"{name} must be a list of {_RESULT}, but is {_describe(items)}{hint}")
-    boxes = column(items, "bbox", "box", name)
-    scores = column(items, "score", "number", name)
-    of_image = column(items, "image_id", "integer", name)
-    of_category = column(items, "category_id", "integer", name)
+    if not is_list(items):
+        swapped = isinstance(items, Mapping) and "images" in items
+        hint = "; are these the annotations?" if swapped else ""
+        raise ValueError(f"{name} must be a list of {_RESULT}, but is {describe(items)}{hint}")
+    try:
+        boxes = column(items, "bbox", "box", name)
+        scores = column(items, "score", "number", name)
+        of_image = column(items, "image_id", "integer", name)
+        of_category = column(items, "category_id", "integer", name)
+    except ValueError as error:
+        raise ValueError(f"{error}; a detection looks like {_RESULT}") from None
     image = positions(ground_truth.image_ids, of_image)
     category = positions(ground_truth.category_ids, of_category)
     faults = Faults(name, "detections", len(items))
-    faults.add(image < 0, "image_id is not in the annotations", of_image)
-    faults.add(category < 0, "category_id is not in the annotations", of_category)
-    faults.add(~((scores >= 0) & (scores <= 1)), "score is not in [0, 1]", scores)
-    faults.add(~np.isfinite(boxes).all(axis=1), "bbox is not finite", boxes)
-    faults.add(np.any(boxes[:, 2:] < 0, axis=1), "bbox has a negative width or height", boxes)
+    split = f"{span(ground_truth.image_ids)}; are both of the same split?"
+    faults.add(image < 0, "image_id is not in the annotations", of_image, split)
+    labels = f"{span(ground_truth.category_ids)}; are these labels instead of category ids?"
+    faults.add(category < 0, "category_id is not in the annotations", of_category, labels)
+    broken = "does the detector itself give them?"
+    scale = "are these per cent, or logits?" if np.isfinite(scores).all() else broken
+    faults.add(~((scores >= 0) & (scores <= 1)), "score is not in [0, 1]", scores, scale)
+    faults.add(~np.isfinite(boxes).all(axis=1), "bbox is not finite", boxes, broken)
+    negative = np.any(boxes[:, 2:] < 0, axis=1)
+    corners = "are these x1, y1, x2, y2 instead of x, y, width, height?"
+    faults.add(negative, "bbox has a negative width or height", boxes, corners)
     notes = [] if len(items) else ["there are no detections"]
     if flat := int(np.any(boxes[:, 2:] == 0, axis=1).sum()):
         notes.append(f"{flat} detections have no width or no height: false positives all")
@@ -201,16 +221,6 @@ def _load(source: Any, noun: str) -> tuple[Any, str]:
     if isinstance(source, str | Path):
         return read_json(source), str(source)
     return source, noun
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"an object with the keys {sorted(map(str, value))[:8]}"
-    return f"of type {type(value).__name__}"
 
 
 def _size(image: Mapping[str, Any]) -> list[float]:
@@ -235,18 +245,3 @@ def _distinct(names: Sequence[Any], ids: NDArray[np.int64]) -> tuple[str, ...]:
         else f"{name or 'class'} ({number})"
         for name, number in zip(names, ids.tolist(), strict=True)
     )
-
-
-def _factors(objects: Sequence[Mapping[str, Any]], name: str) -> dict[str, NDArray[np.float64]]:
-    factors: dict[str, NDArray[np.float64]] = {}
-    for position, item in enumerate(objects):
-        for factor, value in (item.get("factors") or {}).items():
-            if not isinstance(value, int | float | np.number):
-                raise ValueError(
-                    f"{name}: annotation [{position}] has the factor {factor}={value!r}; factors "
-                    "must be numbers"
-                )
-            if factor not in factors:
-                factors[factor] = np.full(len(objects), np.nan)
-            factors[factor][position] = value
-    return factors

@@ -122,3 +122,49 @@ def test_the_number_of_sets_is_checked():
     assert "there are 5" in refusal(**many)
     with pytest.raises(ValueError, match="hold no object to find"):
         read_inputs(coco([(*OBJECT, True)]), student=results([GOOD]))
+
+
+def test_relative_boxes_are_refused_and_tiny_ones_are_not():
+    relative = results([(1, 1, 0.5, (0.1, 0.2, 0.3, 0.8)), (2, 1, 0.5, (0.0, 0.0, 1.0, 1.0))])
+    told = refusal(student=relative)
+    assert "2: bbox lies in the first pixel of its image: [0] [0.1, 0.2, 0.3, 0.8]" in told
+    assert told.endswith("are these shares of its size?")
+    for other in ((-3, -3, 3, 3), (30, 30, 1, 1), (0, 0, 2, 2)):
+        read_inputs(coco([OBJECT]), student=relative + results([(1, 1, 0.5, other)]))
+    flat = results([(1, 1, 0.5, (0, 0, 0, 0))])
+    read_inputs(coco([OBJECT]), student=flat)
+
+
+def test_one_file_under_two_names_is_noted():
+    good, other = results([GOOD]), results([(1, 1, 0.25, (10, 10, 40, 40))])
+    notes = read_inputs(coco([OBJECT]), student=good, teacher=other, distilled=list(good)).notes
+    told = [note for note in notes if "same detections" in note]
+    assert told == ["student and distilled hold the same detections; is one file given twice?"]
+
+
+@pytest.mark.parametrize(
+    ("box", "advice"),
+    [
+        ((9, 1, 0.5, (1, 1, 2, 2)), "there are 2 from 1 to 2; are both of the same split?"),
+        ((1, 1, 0.5, (101, 1, 2, 2)), "of the original image; are these of another image size?"),
+        ((1, 1, 0.5, (80, 70, 95, 90)), "are these x1, y1, x2, y2, or of another image size?"),
+    ],
+)
+def test_a_message_says_what_was_expected(box, advice):
+    assert refusal(GOOD, box).endswith(advice)
+
+
+def test_files_of_the_wrong_kind_are_refused(tmp_path):
+    truth, found, folder = (tmp_path / name for name in ("truth.json", "found.json", "folder"))
+    truth.write_text(json.dumps(coco([OBJECT])))
+    found.write_text(json.dumps(results([GOOD])))
+    folder.mkdir()
+    for annotations, student, message in [
+        (truth, truth, r"truth.json must be a list of .* are these the annotations\?"),
+        (found, found, r"found.json must be an object .* are these detections\?"),
+        (found, truth, r"found.json must be an object .* are these detections\?"),
+        (truth, tmp_path / "none.json", "there is no file .*none.json"),
+        (truth, folder, "folder is a folder; name a file in it"),
+    ]:
+        with pytest.raises((ValueError, OSError), match=message):
+            read_inputs(annotations, student=student)
