@@ -158,8 +158,9 @@ def nearness_and_ap(
     figure, (axes,) = chart_panels([""], height=3.2, right=1.7, caption=caption, width=width)
     shades = ["0.62", INK, ROLE_COLOURS["distilled"], ROLE_COLOURS["student"], CHOSEN]
     before, after = list(ways.values())[-2:] if len(ways) > 1 else ({}, {})
-    for name in before.keys() & after.keys():
-        axes.plot(*zip(before[name], after[name], strict=True), "-", color=FAINT, zorder=1)
+    lines = [(before[name], after[name]) for name in before if name in after]
+    for ends in lines:
+        axes.plot(*zip(*ends, strict=True), "-", color=FAINT, zorder=1)
     for (way, points), marker, shade in zip(ways.items(), MARKERS, shades, strict=False):
         axes.plot(*zip(*points.values(), strict=True), marker, color=shade, markersize=7,
                   markeredgecolor=PAPER, label=shorten(way, 96, 8), zorder=3)  # fmt: skip
@@ -174,28 +175,39 @@ def nearness_and_ap(
     axes.set(xlabel="distance from the teacher's maps", ylabel="AP of the teacher's head")
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(True)
-    _label_points(axes, [(n, *p) for points in ways.values() for n, p in points.items()])
+    _label_points(axes, [(n, *p) for points in ways.values() for n, p in points.items()], lines)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.3)
     return figure, axes
 
 
-def _label_points(axes: Axes, points: Sequence[tuple[str, float, float]]) -> None:
-    """A name at each point, where it covers neither a point nor a name."""
+def _label_points(
+    axes: Axes,
+    points: Sequence[tuple[str, float, float]],
+    lines: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+) -> None:
+    """A name at each point, where it covers no point and no name, and no line if it can."""
     figure = axes.get_figure(root=True)
     unit = 72 / (figure.dpi if figure is not None else 100)
     centres = [axes.transData.transform((x, y)) * unit for _, x, y in points]
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in centres]
+    drawn = []
+    for ends in lines:
+        first, last = axes.transData.transform(ends) * unit
+        drawn += [(x - 1, y - 1, x + 1, y + 1) for x, y in np.linspace(first, last)]
     panel = axes.get_window_extent()
-    right = panel.x1 * unit
     for (name, x, y), (across, along) in zip(points, centres, strict=True):
         wide, tall = text_size(name, 8)[0], 9.0
+        free = {}
         for dx, dy in _wishes(wide):
             box = (across + dx, along + dy - tall / 2, across + dx + wide, along + dy + tall / 2)
-            if box[2] < right and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                axes.annotate(name, (x, y), (dx, dy), textcoords="offset points", size=8,
-                              va="center_baseline", color=role_colour(name))  # fmt: skip
-                break
+            within = panel.x0 * unit < box[0] and box[2] < panel.x1 * unit
+            if within and not any(_overlap(box, other) for other in taken):
+                free[dx, dy] = box
+        clear = {at: box for at, box in free.items() if not any(_overlap(box, x) for x in drawn)}
+        for offset, box in list((clear or free).items())[:1]:
+            taken.append(box)
+            axes.annotate(name, (x, y), offset, textcoords="offset points", size=8,
+                          va="center_baseline", color=role_colour(name))  # fmt: skip
 
 
 def _wishes(wide: float) -> list[tuple[float, float]]:

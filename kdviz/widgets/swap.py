@@ -79,9 +79,21 @@ def explore_swaps(
             names,
             score_threshold=score_threshold,
             columns=4,
+            caption=_beside(neck, head, fits=(neck, head) in cells[maps]),
         )
         return figure
 
     grid = interactive_figure(show_grid, choose, **controls)
     pictures = interactive_figure(show_pair, image=thumbnails(images, start=image), **controls)
     return grid, pictures
+
+
+def _beside(neck: str, head: str, *, fits: bool) -> str | None:
+    """How to read the pictures of a pair; nothing where it is one detector as it is."""
+    if neck == head:
+        return None
+    if not fits:
+        return f"The {neck} neck does not fit the {head} head: each is shown with its own."
+    return (
+        "Left of the pair: the same neck under its own head. Right: the same head on its own neck."
+    )

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from kdviz.plots.swap import CHOSEN, nearness_and_ap, swap_grid
-from kdviz.plots.theme import SEQUENTIAL
+from kdviz.plots.theme import SEQUENTIAL, to_png
 
 NAMES = ["teacher", "student", "a student with a long name"]
 AP = np.array([[0.6, 0.1, 0.2], [0.0, 0.4, 0.3], [0.05, 0.35, np.nan]])
@@ -75,6 +75,20 @@ def test_points_lie_at_distance_and_ap():
     named = [(text.get_text(), text.xy) for text in axes.texts]
     assert ("dist2", (0.54, 0.41)) in named
     assert len(named) == 6
+
+
+def test_no_name_lies_on_a_line():
+    ways = {
+        "stitched": {"a": (0.4, 0.2), "b": (0.4, 0.3)},
+        "adapter": {"a": (0.6, 0.2), "b": (0.2, 0.3)},
+    }
+    figure, axes = nearness_and_ap(ways)
+    to_png(figure)
+    joined = [line.get_transform().transform(line.get_xydata()) for line in axes.lines[:2]]
+    along = np.concatenate([np.linspace(*ends, 200) for ends in joined])
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert not any(box.contains(x, y) for x, y in along), text.get_text()
 
 
 @pytest.mark.parametrize("count", [1, 3])

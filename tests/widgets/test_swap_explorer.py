@@ -39,6 +39,7 @@ def test_starts_at_the_pair_that_is_asked_for(figures):
         "student neck, student head: 4 boxes",
         "student neck, teacher head: 3 boxes",
         "teacher neck, teacher head: 1 box",
+        "Left of the pair: the same neck under its own head. Right: the same head on its own neck.",
     ]
 
 
@@ -65,6 +66,7 @@ def test_a_pair_that_does_not_fit_is_left_out(figures):
     assert titles(pictures) == [
         "student neck, student head: 4 boxes",
         "teacher neck, teacher head: 1 box",
+        "The student neck does not fit the teacher head: each is shown with its own.",
     ]
 
 
