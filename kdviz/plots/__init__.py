@@ -26,6 +26,7 @@ from kdviz.plots.maps import overlay as overlay
 from kdviz.plots.maps import pyramid_row as pyramid_row
 from kdviz.plots.maps import shared_scale as shared_scale
 from kdviz.plots.matching import match_boxes as match_boxes
+from kdviz.plots.objects import object_gallery as object_gallery
 from kdviz.plots.paths import strategy_paths as strategy_paths
 from kdviz.plots.progress import compare_runs as compare_runs
 from kdviz.plots.prototypes import code_agreement as code_agreement
@@ -33,6 +34,7 @@ from kdviz.plots.prototypes import unexplained_curves as unexplained_curves
 from kdviz.plots.regions import inside_outside as inside_outside
 from kdviz.plots.regions import kept_cells as kept_cells
 from kdviz.plots.regions import signed_weights as signed_weights
+from kdviz.plots.reliability import reliability_diagram as reliability_diagram
 from kdviz.plots.results import ap_differences as ap_differences
 from kdviz.plots.results import compare_ap as compare_ap
 from kdviz.plots.results import precision_recall as precision_recall
@@ -47,4 +49,6 @@ from kdviz.plots.tables import similarity_triangle as similarity_triangle
 from kdviz.plots.tables import spread_rows as spread_rows
 from kdviz.plots.theme import theme as theme
 from kdviz.plots.theme import to_png as to_png
+from kdviz.plots.traces import cause_bars as cause_bars
+from kdviz.plots.traces import miss_gallery as miss_gallery
 from kdviz.plots.trends import trend_panels as trend_panels

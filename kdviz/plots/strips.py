@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kdviz.plots.crops import crop_around
-from kdviz.plots.images import as_boxes, show_image
+from kdviz.plots.images import as_boxes
 from kdviz.plots.labels import SMALL_LABEL_SIZE, Label, Labels, place_label
 from kdviz.plots.panels import LINE, MARGIN, NARROWEST, ImageAxes, shorten, text_size, wrap
 from kdviz.plots.sheets import captioned_figure
@@ -34,7 +36,7 @@ _LARGEST = 160  # side of a panel; this and what follows in pixels of the figure
 _BETWEEN_PANELS, _BETWEEN_STRIPS, _BETWEEN_ROWS = 6, 30, 12
 _BAR = 4  # height of the coloured bar above a panel
 _HALO = (*to_rgb(PAPER), 0.7)
-_DOTS = (0.0, (2.0, 1.0))
+_DOTS = (0.0, (1.0, 3.0))  # the ends of each dot reach half a width further
 _WIDTHS = {"solid": 1.6, "thin": 0.8, "dotted": 1.6}
 
 
@@ -224,7 +226,9 @@ def draw_strips(
     tall = figure.get_size_inches()[1]
     box = (MARGIN / full, floor / tall, wide / DPI / full, high / DPI / tall)
     axes = figure.add_axes(box, axes_class=ImageAxes)
-    show_image(axes, _sheet(strips, layout, colours))
+    axes.set(xlim=(0, wide), ylim=(high, 0))
+    axes.set_axis_off()
+    axes.add_artist(_Crops(axes, _sheet(strips, layout, colours)))
     axes.add_collection(_outlines(strips, layout), autolim=False)
     axes.add_artist(Labels(axes, list(_labels(strips, layout)), SMALL_LABEL_SIZE))
     _write(axes, strips, notes, layout)
@@ -232,6 +236,33 @@ def draw_strips(
         text = shorten(head, side * 72 / DPI, _HEAD_SIZE)
         axes.text(x, _pixels(_HEAD_SIZE), text, size=_HEAD_SIZE, color=colour)
     return figure, axes
+
+
+class _Crops(Artist):
+    """The sheet under everything, put there as it is: matplotlib's own images cost half a repaint.
+
+    Attributes:
+        pixels: (h, w, 3), each for one pixel of the figure at its own resolution.
+    """
+
+    def __init__(self, axes: Axes, pixels: NDArray[np.uint8]) -> None:
+        super().__init__()
+        self.pixels = pixels
+        self._panel = axes
+        self.set_zorder(0)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Put the sheet in its place; in a figure of another resolution it is resized."""
+        place = self._panel.get_window_extent()
+        size = round(place.width), round(place.height)
+        shown = Image.fromarray(self.pixels)
+        if size != shown.size:
+            shown = shown.resize(size, Image.Resampling.NEAREST)
+        gc = renderer.new_gc()
+        corner = round(place.x0), round(place.y0)
+        renderer.draw_image(gc, *corner, np.asarray(shown.convert("RGBA"))[::-1].copy())
+        gc.restore()
+        self.stale = False
 
 
 def _fit(note: str, side: int) -> str:

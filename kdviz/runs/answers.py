@@ -106,6 +106,6 @@ def _below(score: float, threshold: float) -> str:
 
 
 def called(role: str) -> str:
-    """A set of detections in a sentence: ``the student``, ``the distilled student``, or its name."""
+    """A set of detections in a sentence: ``the distilled student``, or its own name."""
     known = {"student": "the student", "teacher": "the teacher"}
     return {**known, "distilled": "the distilled student"}.get(role, role)
