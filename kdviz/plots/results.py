@@ -9,12 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from kdviz.plots.images import as_array
 from kdviz.plots.panels import chart_panels, shorten, text_size
 from kdviz.plots.theme import PAPER, ROLE_COLOURS, in_role_order, name_colours, theme
 
 LABEL_SIZE = 8.0
+
+_CURVES = "The area below a line is the average precision: lines further up are better."
+_CUT = " A diamond marks where the threshold of the detector cuts its line."
 
 # Two-sided 95 % quantiles of Student's t, by degrees of freedom from 1.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
@@ -163,6 +167,8 @@ def ap_differences(
 def precision_recall(
     curves: Mapping[str, tuple[Any, Any]],
     *,
+    reached: Mapping[str, Any] | None = None,
+    of: int | None = None,
     title: str = "",
     caption: str | None = None,
     width: float = 5.5,
@@ -170,23 +176,34 @@ def precision_recall(
     """Precision over recall, one line a role.
 
     Args:
-        curves: by role: (recall, precision), each (n,) in [0, 1]; negative precision means that
-            there was no ground truth, as in COCO's tables, and is left out.
+        curves: by role: (recall, precision), recall (n,) rising in [0, 1], precision (n,), or
+            (K, n) for K classes; NaN or less than 0 means that there was no ground truth, as in
+            COCO's tables, and is left out.
+        reached: by role, the recall at the detector's threshold, marked on its line: a number, or
+            one for each class, (K,), which are averaged or chosen from as the curves are.
+        of: position of a class; None draws the mean over the classes.
         title: above, for example class and IoU.
-        caption: sentence below.
+        caption: sentence below; by default how to read it.
         width: of the figure, inches.
 
     Returns:
         The figure and its axes, both from 0 to 1.
     """
+    caption = _CURVES + _CUT * bool(reached) if caption is None else caption
     figure, (axes,) = chart_panels([title], height=3.0, right=1.75, caption=caption, width=width)
     order = in_role_order(curves)
     colours = name_colours(order)
     for name in order:
-        recall, precision = (as_array(x).astype(np.float64) for x in curves[name])
-        precision = np.where(precision < 0, np.nan, precision)
+        recall = as_array(curves[name][0]).astype(np.float64)
+        precision = _of_classes(curves[name][1], of, single=1)
         label = shorten(name, 1.1 * 72, LABEL_SIZE)
         axes.plot(recall, precision, color=colours[name], label=label)
+        stop = float(_of_classes((reached or {}).get(name, np.nan), of, single=0))
+        some = precision > 0  # past the last box a line falls to 0, where no threshold cuts it
+        if np.isfinite(stop) and some.any():
+            height = np.interp(stop, recall[some], precision[some])
+            axes.plot([stop], [height], "D", color=colours[name], markersize=6.5,
+                      markeredgecolor=PAPER, zorder=3)  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.grid(True)
     # Not at the ends, as elsewhere: all these lines end in one corner.
@@ -194,6 +211,19 @@ def precision_recall(
         loc="upper left", bbox_to_anchor=(1.0, 1.0), labelcolor="linecolor", handlelength=1.2
     )
     return figure, axes
+
+
+def _of_classes(values: Any, of: int | None, single: int) -> NDArray[np.float64]:
+    """Values of one class or their mean over all, NaN left out; as they are with few axes."""
+    array = as_array(values).astype(np.float64)
+    array = np.where(array < 0, np.nan, array)
+    if array.ndim == single:
+        return array
+    if of is not None:
+        return np.asarray(array[of])
+    known = ~np.isnan(array)
+    total, count = np.where(known, array, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def t_interval(values: Any) -> tuple[float, float]:

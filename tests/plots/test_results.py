@@ -55,3 +55,42 @@ def test_absent_precision_is_left_out():
     assert np.array_equal(line.get_ydata(), [1, 0.9, 0.5, np.nan, np.nan], equal_nan=True)
     assert to_hex(line.get_color()) == ROLE_COLOURS["teacher"].lower()
     assert axes.get_legend().get_texts()[0].get_text() == "teacher"
+
+
+RECALL = np.array([0.0, 0.5, 1.0])
+CLASSES = np.array([[1.0, 0.8, 0.0], [np.nan] * 3, [0.6, 0.4, 0.2]])
+
+
+def _lines(axes):
+    return {line.get_marker(): line.get_xydata() for line in axes.lines}
+
+
+def test_curves_of_classes_are_averaged_over_those_with_objects():
+    _, axes = precision_recall({"teacher": (RECALL, CLASSES)})
+    (line,) = axes.lines
+    assert np.allclose(line.get_ydata(), [0.8, 0.6, 0.1])
+    _, axes = precision_recall({"teacher": (RECALL, CLASSES)}, of=2)
+    assert np.allclose(axes.lines[0].get_ydata(), [0.6, 0.4, 0.2])
+
+
+def test_the_threshold_is_marked_on_the_line():
+    curves, reached = {"teacher": (RECALL, CLASSES)}, {"teacher": [0.5, np.nan, 0.1]}
+    _, axes = precision_recall(curves, reached=reached)
+    assert np.allclose(_lines(axes)["D"], [[0.3, 0.8 - 0.2 * 0.6]])
+    _, axes = precision_recall(curves, reached=reached, of=2)
+    assert np.allclose(_lines(axes)["D"], [[0.1, 0.56]])
+    _, axes = precision_recall(curves, reached={"teacher": 0.25}, of=0)
+    assert np.allclose(_lines(axes)["D"], [[0.25, 0.9]])
+
+
+def test_a_threshold_behind_the_last_box_stands_where_the_line_ends():
+    _, axes = precision_recall({"a": (RECALL, CLASSES[0])}, reached={"a": 0.7})
+    assert np.allclose(_lines(axes)["D"], [[0.7, 0.8]])
+
+
+def test_a_class_without_objects_has_neither_line_nor_mark():
+    reached = {"teacher": [0.5, np.nan, 0.1], "student": np.nan}
+    curves = {"teacher": (RECALL, CLASSES), "student": (RECALL, CLASSES)}
+    _, axes = precision_recall(curves, reached=reached, of=1)
+    assert "D" not in _lines(axes)
+    assert all(np.isnan(line.get_ydata()).all() for line in axes.lines)
