@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 from made_sets import drawn, typed_set
 
 from kdviz.diagnosis.errors import type_all
-from kdviz.diagnosis.grouped import grouped_detections
+from kdviz.diagnosis.grouped import grouped_detections, summarise_groups
 from kdviz.diagnosis.groups import grouped_boxes
 from kdviz.diagnosis.inputs import read_inputs
 from kdviz.diagnosis.verdicts import verdicts
@@ -32,13 +33,16 @@ def test_nothing_near_is_no_group():
     assert found.summary.groups == 0
 
 
-def test_a_set_is_the_sum_of_its_images():
-    truth, sets = drawn(images=12, objects=160, boxes=700, seed=2, spread=0.5)
-    judged = verdicts(type_all(read_inputs(truth, **sets))["student"], 0.3)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_set_is_the_sum_of_its_images(seed):
+    truth, sets = drawn(images=9, objects=30 + 40 * seed, boxes=500, seed=seed, spread=0.5)
+    threshold = 0.3 if seed % 2 else 0.0
+    judged = verdicts(type_all(read_inputs(truth, **sets))["student"], threshold)
     found = grouped_boxes(judged)
     ends = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]])
-    boxes, objects, count = judged.typed.boxes, judged.typed.truth, 0
-    for image in range(12):
+    boxes, objects = judged.typed.boxes, judged.typed.truth
+    each, box, covered, group = [], [], [], np.full(len(objects.image), -1)
+    for image in range(9):
         mine, there = np.flatnonzero(boxes.image == image), np.flatnonzero(objects.image == image)
         one = grouped_detections(
             boxes.boxes[mine] @ ends,
@@ -47,17 +51,34 @@ def test_a_set_is_the_sum_of_its_images():
             objects.boxes[there] @ ends,
             objects.category[there],
             objects.crowd[there],
-            score_threshold=0.3,
-        )
-        assert set(mine[one.boxes].tolist()) == set(
-            found.box[boxes.image[found.box] == image].tolist()
+            score_threshold=threshold,
         )
         for members in one.groups:
-            assert set(found.group[there[members]].tolist()) == {count}
-            count += 1
-    assert found.summary.groups == count == found.group.max() + 1
-    assert len(found.box) == len(found.covered) > 0
-    for box, covered in zip(found.box, found.covered, strict=True):
-        assert len(covered) > 1
-        assert set(objects.image[covered].tolist()) == {boxes.image[box]}
-        assert len(set(found.group[covered].tolist())) == 1
+            group[there[members]] = group.max() + 1
+        each.append(one)
+        box += mine[one.boxes].tolist()
+        covered += [there[row].tolist() for row in one.covered]
+    assert found.summary == summarise_groups(each)
+    assert found.group.tolist() == group.tolist()
+    assert found.box.tolist() == box
+    assert [one.tolist() for one in found.covered] == covered
+    if seed > 1:
+        assert found.summary.boxes > 0
+        assert found.summary.groups > found.summary.separated
+
+
+def test_objects_are_near_up_to_a_quarter_of_their_size_and_flat_ones_where_they_touch():
+    objects = [
+        (1, 1, (0, 0, 20, 20)), (1, 2, (25, 0, 20, 20)), (1, 1, (50.01, 0, 20, 20)),
+        (1, 1, (10, 20, 0, 0)), (2, 1, (0, 0, 20, 20)),
+    ]  # fmt: skip
+    found = grouped_boxes(verdicts(typed_set(objects, [(1, 1, 0.9, (80, 80, 5, 5))]), 0.5))
+    assert found.group.tolist() == [0, 0, -1, 0, -1]
+
+
+def test_a_box_in_a_crowd_region_is_not_judged():
+    boxes = [(1, 1, 0.9, (10, 10, 43, 20))]
+    near = [(1, 1, box) for box in PAIR]
+    for crowd, count in [((10, 10, 10, 20), 1), ((10, 10, 30, 20), 0)]:
+        judged = verdicts(typed_set([*near, (1, 1, crowd, True)], boxes), 0.5)
+        assert len(grouped_boxes(judged).box) == count
