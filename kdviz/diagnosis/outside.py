@@ -24,6 +24,9 @@ def evidence_outside(richness: Pyramid, boxes: Sequence[Tensor], offset: float =
     inside it, the ring those inside the box grown by half its sides on every side, and in no box of
     the image: what lies in a neighbour's box speaks for the neighbour.
 
+    The share is not only about what lies outside: it is large as well for a small object, which a
+    stride blurs over its border, and for one that the teacher hardly sees.
+
     Args:
         richness: of the teacher, (N, 1, H, W) >= 0 per level, see `kdviz.methods.frs.richness`.
         boxes: of each image, (n, 4) xyxy in network pixels.

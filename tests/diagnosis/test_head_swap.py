@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from kdviz.detectors import Pass, build
 from kdviz.diagnosis.head_swap import (
+    StitchFit,
     adapted,
     can_read,
     feature_distance,
@@ -132,6 +133,30 @@ class TestStitch:
         assert all(values.isfinite().all() for values in stitched.maps)
         mean = target.maps[1].mean(0, keepdim=True).expand(2, -1, -1, -1)
         assert_close(stitched.maps[1], mean)
+
+    def test_batch_by_batch_is_all_at_once(self):
+        # Batches of unequal size and of means far apart and far from 0.
+        parts = [
+            (random_maps(4, seed=i, images=i + 1), random_maps(5, seed=9 - i, images=i + 1))
+            for i in range(3)
+        ]
+        parts = [
+            (source.apply(lambda x, i=i: 50 * i + x), target)
+            for i, (source, target) in enumerate(parts)
+        ]
+        fit = StitchFit()
+        for source, target in parts:
+            fit.add(source=source, target=target)
+        whole = [
+            side[0].with_maps(
+                [torch.cat(maps) for maps in zip(*(x.maps for x in side), strict=True)]
+            )
+            for side in zip(*parts, strict=True)
+        ]
+        together, apart = fit_stitch(source=whole[0], target=whole[1]), fit.solve()
+        for stride in (8, 16):
+            assert_close(apart.weights[stride], together.weights[stride])
+            assert_close(apart.offsets[stride], together.offsets[stride])
 
     def test_levels_are_matched_by_stride(self):
         source, target = random_maps(4, seed=0), random_maps(5, seed=1)

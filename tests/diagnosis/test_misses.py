@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from kdviz.diagnosis.misses import Cause, Seen, best_scores, object_distances, trace_objects
+from kdviz.diagnosis.misses import (
+    Cause,
+    Seen,
+    best_scores,
+    chance_score,
+    object_distances,
+    showing,
+    trace_objects,
+)
 from kdviz.structures import Detection, Level, Pyramid
 
 BOX = [10.0, 10, 30, 30]
@@ -107,3 +115,51 @@ class TestDistance:
         large = torch.tensor([[0.0, 0, 500, 500]])
         boxes = [torch.zeros(0, 4), large]
         assert object_distances(student=student, teacher=teacher, boxes=boxes).tolist() == [0.0]
+
+
+TWO = {"boxes": torch.tensor([BOX, [50.0, 50, 70, 70]]), "labels": torch.tensor([2, 1])}
+
+
+class TestEvidence:
+    def test_scores_up_to_chance_say_nothing(self):
+        seen = Seen([box(0.4)], [box(0.4)], [NOTHING], [box(0.9)])
+        for chance, cause in ((0.0, Cause.THRESHOLD), (0.39, Cause.THRESHOLD), (0.4, Cause.NECK)):
+            traces = trace_objects(
+                [TARGET], seen, student_threshold=0.5, teacher_threshold=0.5, chance=chance
+            )
+            assert traces.cause.tolist() == [cause]
+
+    def test_the_crossed_head_may_have_its_own_threshold(self):
+        seen = Seen([NOTHING], [NOTHING], [box(0.4)], [box(0.9)])
+        for threshold, cause in ((None, Cause.NECK), (0.3, Cause.HEAD)):
+            traces = trace_objects(
+                [TARGET],
+                seen,
+                student_threshold=0.5,
+                teacher_threshold=0.5,
+                crossed_threshold=threshold,
+            )
+            assert traces.cause.tolist() == [cause]
+
+    def test_chance_is_what_wrong_classes_score(self):
+        # Three classes, two objects: four wrong answers, of which two have a box.
+        found = Detection(
+            torch.tensor([BOX, BOX, [50.0, 50, 70, 70], [0.0, 60, 20, 80]]),
+            torch.tensor([0.9, 0.3, 0.2, 0.8]),
+            torch.tensor([2, 1, 3, 3]),
+        )
+        for share, score in ((0.0, 0.3), (0.25, 0.2), (0.5, 0.0), (0.3, 0.2)):
+            assert chance_score([TWO], [found], 3, share) == pytest.approx(score)
+        assert chance_score([TWO], [NOTHING], 3) == 0
+        assert chance_score([TARGET], [box(0.9)], 1) == 0
+        assert chance_score([], [], 3) == 0
+
+    def test_boxes_that_show_an_object(self):
+        boxes = torch.tensor([BOX, BOX, [50.0, 50, 70, 70], [20.0, 10, 40, 30]])
+        found = Detection(boxes, torch.tensor([0.4, 0.3, 0.2, 0.1]), torch.tensor([2, 1, 1, 2]))
+        kept = showing(TWO, found)
+        assert kept.scores.tolist() == pytest.approx([0.4, 0.2])
+        assert kept.labels.tolist() == [2, 1]
+        assert torch.equal(kept.boxes, boxes[[0, 2]])
+        empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+        assert len(showing(empty, found).scores) == 0
