@@ -113,10 +113,8 @@ def confusion_cell(matrix: Any, x: float, y: float, *, most: int = MOST) -> tupl
 
 
 def _left_out(shown: int, hidden: int) -> str:
-    return (
-        f" Shown are the {shown} classes with most mix-ups; {hidden} other"
-        f"{'s are left out, but count' if hidden > 1 else ' is left out, but counts'} in the shares."
-    )
+    fate = "s are left out, but count" if hidden > 1 else " is left out, but counts"
+    return f" Shown are the {shown} classes with most mix-ups; {hidden} other{fate} in the shares."
 
 
 def _sheet(
