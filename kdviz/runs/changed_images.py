@@ -21,6 +21,8 @@ from kdviz.structures import Detection
 
 Which = Literal["worst", "improved", "worsened"]
 
+_LARGE = 320  # pixels of an image from which four panels beside each other are too small
+
 
 def image_pictures(
     diagnosis: Diagnosis,
@@ -86,5 +88,11 @@ def _image_figure(diagnosis: Diagnosis, image: int, pixels: NDArray[np.uint8]) -
         mistakes.append(f"{name} {diagnosis.sets[name].images.mistakes[image]}")
     caption = f"{file_of(truth, image)}: wrong boxes and missed objects: {', '.join(mistakes)}."
     return compare_detections(
-        pixels, found, targets, truth.category_names, score_threshold=0.0, caption=caption
+        pixels,
+        found,
+        targets,
+        truth.category_names,
+        score_threshold=0.0,
+        caption=caption,
+        columns=2 if max(pixels.shape) > _LARGE else None,
     )[0]

@@ -24,7 +24,8 @@ class Gallery:
     Attributes:
         text: how many there are of what, and how many of them are shown; where nothing is shown,
             why.
-        figures: with the text in their captions; empty where there is nothing to show.
+        figures: one of objects, with the text in its caption, or one for each image, without;
+            empty where there is nothing to show.
         total: things of this kind.
         shown: things in the figures.
     """
