@@ -16,6 +16,7 @@ import nbformat
 from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from PIL import Image
 
 from kdviz.runs.html_style import INDEX_STYLE, PAGE_STYLE
@@ -81,6 +82,7 @@ def notebook_page(
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     body, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": folder}})
     found = _FROM_NETWORK.search(body)
     if found:

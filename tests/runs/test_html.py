@@ -114,6 +114,11 @@ class TestPage:
         assert "alert" not in page
         assert "a figure" in page
 
+    def test_what_was_printed_in_two_goes_is_one_text(self):
+        lines = [V4.new_output("stream", name="stdout", text=f"line {i}\n") for i in (1, 2)]
+        page = notebook_page(notebook(code("print()", *lines)), "t")
+        assert "line 1\nline 2\n" in page
+
     def test_errors_are_shown_with_their_trace(self):
         failed = V4.new_output(
             "error", ename="ValueError", evalue="no", traceback=["\x1b[0;31mValueError\x1b[0m: no"]
