@@ -21,7 +21,7 @@ from kdviz.engine.coco_input import read_annotations
 from kdviz.engine.evaluate import detect
 from kdviz.engine.guards import check_classes
 from kdviz.runs.image_files import ImageFiles, find_images
-from kdviz.runs.inside import TEACHER, look_inside
+from kdviz.runs.inside import TEACHER, Inside, look_inside
 from kdviz.runs.sources import Source, open_source
 
 STUDENT = "student"
@@ -37,8 +37,9 @@ class Case:
         causes: which of that the gap between teacher and student depends on.
         groups: the boxes around several near objects, by set.
         images: pixels of the objects.
-        lost: where inside each student its missed objects were seen last; empty where the detectors
-            themselves were not at hand.
+        inside: what teacher and students see; None where they were not at hand themselves.
+        lost: where inside each student the objects that it gets wrong were seen last; empty without
+            ``inside``.
     """
 
     diagnosis: Diagnosis
@@ -46,6 +47,7 @@ class Case:
     causes: Sequence[FactorFinding]
     groups: Mapping[str, GroupedBoxes]
     images: ImageFiles
+    inside: Inside | None
     lost: Mapping[str, LostObjects]
 
     @property
@@ -108,6 +110,7 @@ def open_case(
         causes=find_causes(factors, judged, diagnosis.resamples),
         groups={name: grouped_boxes(one) for name, one in judged.items()},
         images=files,
+        inside=inside,
         lost={} if inside is None else inside.lost(judged),
     )
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 
-from kdviz.diagnosis.confusion import Confusion
 from kdviz.diagnosis.findings import signed
 from kdviz.diagnosis.misses import Cause
 from kdviz.diagnosis.tables import word
 from kdviz.diagnosis.transitions import Transition
 from kdviz.diagnosis.verdicts import JUDGED
 from kdviz.plots import flow_diagram, interval_rows
+from kdviz.plots.confusion import confusion_matrix, shown_classes
+from kdviz.plots.traces import cause_bars
 from kdviz.runs.case import Case
-from kdviz.runs.changed_images import image_pictures
+from kdviz.runs.changed_images import Which, image_pictures
 from kdviz.runs.galleries import Gallery
-from kdviz.runs.objects import confusion_pictures, object_pictures, transition_pictures
-from kdviz.runs.pages import details, paragraph, picture, shown_on_click, table
+from kdviz.runs.inside import TEACHER
+from kdviz.runs.lost_objects import lost_pictures
+from kdviz.runs.near_groups import group_pictures
+from kdviz.runs.objects import confusion_pictures, transition_pictures
+from kdviz.runs.pages import (
+    cell_area,
+    details,
+    paragraph,
+    picture,
+    picture_with_links,
+    shown_on_click,
+    table,
+)
 
 SHOWN = 8
 """Objects of a gallery."""
@@ -28,13 +39,10 @@ MEANING = {
     Transition.KEPT_RIGHT: "right before and after",
     Transition.KEPT_WRONG: "wrong before and after",
 }
-CAUSES = {
-    Cause.SUPPRESSED: "suppressed: a good box fell to a neighbour, or to the limit of boxes",
-    Cause.THRESHOLD: "threshold: a good box scores too low",
-    Cause.HEAD: "head: the teacher's head finds it on the student's maps, the student's does not",
-    Cause.NECK: "neck: not even the teacher's head finds it on the student's maps",
-    Cause.TEACHER: "teacher: the teacher does not find it either",
-}
+CELLS = 12
+"""Cells of the confusion matrix that open."""
+
+DISTILLED = "distilled"
 
 
 def transitions_section(case: Case) -> Iterator[str]:
@@ -55,9 +63,9 @@ def transitions_section(case: Case) -> Iterator[str]:
         return
     counts = moved.counts()
     yield table(
-        ["from student to distilled", "", "objects", "share of all"],
+        ["from student to distilled", "objects", "share of all"],
         [
-            [_plain(word(kind)), MEANING[kind], str(counts[kind]), str(share)]
+            [f"{_plain(word(kind))}: {MEANING[kind]}", str(counts[kind]), str(share)]
             for kind, share in shares.items()
         ],
     )
@@ -92,23 +100,45 @@ def mistakes_section(case: Case) -> Iterator[str]:
 
 def inside_section(case: Case) -> Iterator[str]:
     """Where inside each student the objects that it gets wrong were seen last."""
-    if not case.lost:
+    if case.inside is None:
         return
+    counts = {
+        name: {word(cause): n for cause, n in lost.counts().items() if cause != Cause.FOUND}
+        for name, lost in case.lost.items()
+    }
+    told = (
+        "Of the objects that each student gets wrong, the last place inside it where they were "
+        "seen. From above: the end of the network to its beginning."
+    )
+    yield picture(
+        cause_bars(counts, caption=told)[0], "objects that each student gets wrong, by cause"
+    )
     rows = []
     for name, lost in case.lost.items():
-        counts, wrong = lost.counts(), max(1, int(lost.verdicts.wrong.sum()))
-        cells = [f"{counts[cause]} ({counts[cause] / wrong:.0%})" for cause in CAUSES]
         found, right = lost.read
-        rows.append([name, str(wrong), *cells, f"{found} of {right}"])
-    names = [_plain(word(cause)) for cause in CAUSES]
-    yield table(["", "wrong", *names, "of the found, read"], rows)
-    lines = "\n".join(f"<li>{html.escape(text)}</li>" for text in CAUSES.values())
-    yield f"<ul>\n{lines}\n</ul>"
+        rows.append([name, str(int(lost.verdicts.wrong.sum())), f"{found} of {right}"])
+    yield table(
+        ["", "objects it gets wrong", "of those it finds, read by the teacher's head"], rows
+    )
     yield paragraph(
         "The teacher's head sees a student's maps after the linear translation that brings them "
         "nearest to its own, fitted on other images. The last column tells how far it can read "
-        "them at all: how many of the objects that the student finds it finds there, too."
+        "them at all: where it reads few, an object it does not find need not be missing there."
     )
+    threshold = case.diagnosis.sets[TEACHER].verdicts.threshold
+    name = DISTILLED if DISTILLED in case.lost else next(iter(case.lost))
+    for cause in (Cause.NECK, Cause.HEAD, Cause.THRESHOLD, Cause.SUPPRESSED):
+        yield from _gallery(
+            lost_pictures(
+                case.lost,
+                case.inside.seen,
+                case.images,
+                name,
+                cause,
+                teacher_threshold=threshold,
+                count=4,
+            )
+        )
 
 
 def groups_section(case: Case) -> Iterator[str]:
@@ -120,45 +150,46 @@ def groups_section(case: Case) -> Iterator[str]:
     yield table(["", "near groups", "drawn as one", "every member found"], rows)
     yield paragraph(
         "Objects are near when the gap between them is at most a quarter of their mean size. A "
-        "group counts as drawn as one when a box matches none of its members but what it covers "
-        "of several, the failure that the authors of FGFI show."
+        "group is drawn as one when a box matches none of its members but what it covers of "
+        "several: the failure that the authors of FGFI show."
     )
-    for name, one in case.groups.items():
-        objects = [int(covered[0]) for covered in one.covered]
-        noun = f"boxes of the {name} lie around several near objects"
-        gallery = object_pictures(case.diagnosis, case.images, objects, noun, count=SHOWN // 2)
-        if objects:
-            yield from _gallery(gallery)
+    yield from _gallery(group_pictures(case.diagnosis, case.groups, case.images))
 
 
 def confusion_section(case: Case) -> Iterator[str]:
-    """Which class is taken for which; a click on a cell shows its objects."""
-    name = "distilled" if "distilled" in case.diagnosis.sets else next(iter(case.diagnosis.sets))
+    """Which class is taken for which; a click on a cell of the picture shows its objects."""
+    name = _subject(case)
     confusion = case.diagnosis.sets[name].confusion
-    links = []
-    for number, (row, column, count) in enumerate(_mistaken(confusion)):
+    figure, axes = confusion_matrix(confusion.matrix, confusion.names[:-1])
+    shown = [*shown_classes(confusion.matrix), len(confusion.names) - 1]
+    cells = [(row, column) for row in shown for column in shown]
+    wrong = [cell for cell in cells if cell[0] != cell[1] and confusion.matrix[cell]]
+    wrong = sorted(wrong, key=lambda cell: -confusion.matrix[cell])[:CELLS]
+    areas = {
+        f"cell-{row}-{column}": cell_area(axes, shown.index(column), shown.index(row))
+        for row, column in wrong
+    }
+    yield paragraph(
+        f"Of {name}, at its threshold. A click on one of the {len(wrong)} fullest cells off the "
+        "diagonal shows its objects below the picture."
+    )
+    yield picture_with_links(figure, f"confusion matrix of {name}", "confusion", areas)
+    for row, column in wrong:
         gallery = confusion_pictures(case.diagnosis, case.images, name, row, column, SHOWN)
-        anchor = f"confused-{number}"
-        text = f"{confusion.names[row]} taken for {confusion.names[column]} ({count})"
-        links.append((anchor, text, shown_on_click(anchor, "\n".join(_gallery(gallery)))))
-    items = "\n".join(f'<li><a href="#{a}">{html.escape(text)}</a></li>' for a, text, _ in links)
-    yield paragraph(f"Of {name}, the most frequent mistakes; a click shows the objects.")
-    yield f"<ul>\n{items}\n</ul>"
-    yield from (body for _, _, body in links)
-
-
-def _mistaken(confusion: Confusion) -> list[tuple[int, int, int]]:
-    """The fullest cells off the diagonal, of mix-ups, misses and boxes on nothing."""
-    return confusion.mix_ups(SHOWN)
+        yield shown_on_click(f"cell-{row}-{column}", "\n".join(_gallery(gallery)))
 
 
 def images_section(case: Case) -> Iterator[str]:
     """Whole images that a detector does worst on, and that changed most."""
-    sets = case.diagnosis.sets
-    name = "distilled" if "distilled" in sets else next(iter(sets))
-    for which in ("improved", "worsened") if {"student", "distilled"} <= set(sets) else ():
-        yield from _gallery(image_pictures(case.diagnosis, case.images, which, count=2))
-    yield from _gallery(image_pictures(case.diagnosis, case.images, "worst", name, count=2))
+    which: tuple[Which, ...] = ("improved", "worsened", "worst")
+    for one in which if case.diagnosis.transition_shares else which[2:]:
+        pictures = image_pictures(case.diagnosis, case.images, one, _subject(case), count=2)
+        yield from _gallery(pictures)
+
+
+def _subject(case: Case) -> str:
+    """The detector that questions of a single one are asked of."""
+    return DISTILLED if DISTILLED in case.diagnosis.sets else next(iter(case.diagnosis.sets))
 
 
 def _gallery(gallery: Gallery) -> Iterator[str]:

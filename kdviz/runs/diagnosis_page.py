@@ -11,6 +11,7 @@ from kdviz.diagnosis.diagnose import Diagnosis
 from kdviz.diagnosis.findings import PLAIN_WORDS, signed
 from kdviz.plots import interval_rows
 from kdviz.plots.costs import error_costs
+from kdviz.plots.slices import slice_panels
 from kdviz.runs.case import Case
 from kdviz.runs.diagnosis_objects import (
     confusion_section,
@@ -109,6 +110,7 @@ def _causes(case: Case) -> Iterator[str]:
     ]
     if not rows:
         return
+    yield picture(slice_panels(case.causes)[0], "recall of each detector in slices of the objects")
     yield paragraph(
         f"Objects are cut into slices by each of {len(case.causes)} things that may make them "
         "hard. Of so many, one or two differences may stand out by chance alone."

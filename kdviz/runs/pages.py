@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdviz.plots import to_png
@@ -77,6 +78,15 @@ def picture_with_links(figure: Figure, alt: str, name: str, areas: Mapping[str, 
         f'<div style="overflow-x: auto"><img style="max-width: none" alt="{html.escape(alt)}" '
         f'src="{_data(figure)}" usemap="#{name}"></div>\n<map name="{name}">\n{shapes}\n</map>'
     )
+
+
+def cell_area(axes: Axes, x: float, y: float) -> Area:
+    """Where the cell of width 1 around a place in the data of some axes lies in the picture."""
+    corners = axes.transData.transform([(x - 0.5, y - 0.5), (x + 0.5, y + 0.5)])
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes that are drawn are in a figure
+    across, up = corners[:, 0], figure.bbox.height - corners[:, 1]
+    return float(across.min()), float(up.min()), float(across.max()), float(up.max())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
