@@ -239,7 +239,7 @@ _GAINS = (
 _GROUPED = (
     "fgfi",
     "draws fewer boxes around several near objects",
-    "near groups so boxed, share less",
+    "fewer groups seen as one",
 )
 _READ = ("dist2", "has maps that the teacher's head reads better", "stitched, AP50 more")
 _ADAPTED = ("dist2", "is read better than after plain imitation", "by their adapters, AP50 more")

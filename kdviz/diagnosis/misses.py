@@ -182,9 +182,12 @@ def chance_score(
     """
     wrong = [torch.zeros(0)]
     for target, each in zip(targets, found, strict=True):
-        for shift in range(1, classes):
-            other = {**target, "labels": (target["labels"] - 1 + shift) % classes + 1}
-            wrong.append(best_scores(other, each))
+        nearest, lies_well = _nearest(target, each)
+        place = (nearest * (classes + 1) + each.labels)[lies_well]
+        answers = torch.zeros(len(target["boxes"]), classes + 1)
+        answers.view(-1).scatter_reduce_(0, place, each.scores[lies_well].float(), "amax")
+        other = torch.arange(1, classes + 1) != target["labels"][:, None]
+        wrong.append(answers[:, 1:][other])
     scores = torch.cat(wrong).sort(descending=True).values
     return float(scores[int(share * len(scores))]) if len(scores) else 0.0
 
@@ -197,11 +200,19 @@ def showing(target: Target, found: Detection) -> Detection:
 
 def _shown(target: Target, found: Detection) -> tuple[Tensor, Tensor]:
     """For each box the object that it overlaps most, and whether it shows it."""
+    nearest, shows = _nearest(target, found)
+    if len(target["labels"]):
+        shows &= found.labels == target["labels"][nearest]
+    return nearest, shows
+
+
+def _nearest(target: Target, found: Detection) -> tuple[Tensor, Tensor]:
+    """For each box the object that it overlaps most, and whether by as much as `IOU`."""
     if not len(target["boxes"]):
         nothing = torch.zeros(len(found.scores), dtype=torch.int64)
         return nothing, nothing.bool()
     iou, nearest = box_iou(found.boxes.float(), target["boxes"].float()).max(dim=1)
-    return nearest, (iou >= IOU) & (found.labels == target["labels"][nearest])
+    return nearest, iou >= IOU
 
 
 @torch.no_grad()

@@ -103,7 +103,7 @@ def mends_lone(image):
 
 
 NEAR = ("fgfi", "near minus lone")
-GROUPED = ("fgfi", "near groups so boxed, share less")
+GROUPED = ("fgfi", "fewer groups seen as one")
 
 
 class TestNear:

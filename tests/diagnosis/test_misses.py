@@ -151,7 +151,8 @@ class TestEvidence:
         for share, score in ((0.0, 0.3), (0.25, 0.2), (0.5, 0.0), (0.3, 0.2)):
             assert chance_score([TWO], [found], 3, share) == pytest.approx(score)
         assert chance_score([TWO], [NOTHING], 3) == 0
-        assert chance_score([TARGET], [box(0.9)], 1) == 0
+        alone = {**TARGET, "labels": torch.tensor([1])}
+        assert chance_score([alone], [box(0.9, label=1)], 1) == 0
         assert chance_score([], [], 3) == 0
 
     def test_boxes_that_show_an_object(self):
