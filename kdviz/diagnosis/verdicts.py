@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdviz.diagnosis.errors import BoxType, TypedBoxes
-from kdviz.diagnosis.overlaps import Integers
+from kdviz.diagnosis.overlaps import Integers, Numbers
 
 
 class Verdict(IntEnum):
@@ -59,6 +59,14 @@ class ObjectVerdicts:
     def wrong(self) -> NDArray[np.bool_]:
         """True where it was not, crowds left out, (G,)."""
         return ~self.right & ~self.typed.truth.crowd
+
+    @property
+    def class_recall(self) -> Numbers:
+        """Share of the objects of each class that was found, NaN for a class without any, (K,)."""
+        truth, classes = self.typed.truth, len(self.typed.truth.category_ids)
+        objects = np.bincount(truth.category[~truth.crowd], minlength=classes)
+        found = np.bincount(truth.category[self.right], minlength=classes)
+        return np.divide(found, objects, out=np.full(classes, np.nan), where=objects > 0)
 
     def counts(self) -> dict[Verdict, int]:
         """Objects of each verdict, crowds left out."""

@@ -9,9 +9,14 @@ from kdviz.diagnosis.bootstrap import Estimate
 from kdviz.diagnosis.causes import SliceFinding, stands
 from kdviz.diagnosis.diagnose import Diagnosis
 from kdviz.diagnosis.findings import PLAIN_WORDS, signed
-from kdviz.plots import interval_rows
-from kdviz.plots.costs import error_costs
-from kdviz.plots.slices import slice_panels
+from kdviz.diagnosis.precision import precision_recall as precision_over_recall
+from kdviz.plots import (
+    error_costs,
+    interval_rows,
+    precision_recall,
+    reliability_diagram,
+    slice_panels,
+)
 from kdviz.runs.case import Case
 from kdviz.runs.diagnosis_objects import (
     confusion_section,
@@ -102,6 +107,19 @@ def _errors(case: Case) -> Iterator[str]:
     yield details("The numbers", table(["wrong boxes for each object", *sets], rows))
 
 
+def _curves(case: Case) -> Iterator[str]:
+    sets = case.diagnosis.sets
+    figure, _ = precision_recall(
+        {name: precision_over_recall(one.typed) for name, one in sets.items()},
+        reached={name: one.verdicts.class_recall for name, one in sets.items()},
+        title="mean over classes, IoU .5",
+        caption="Precision at each recall. A diamond stands where a detector's threshold puts it.",
+    )
+    yield picture(figure, "precision over recall of each detector")
+    figure, _ = reliability_diagram({name: one.reliability for name, one in sets.items()})
+    yield picture(figure, "how often boxes of each score are right")
+
+
 def _causes(case: Case) -> Iterator[str]:
     rows = [
         [f"{cause.factor}: {_range(part)}", str(len(part.objects)), *_slice_cells(part)]
@@ -141,6 +159,7 @@ SECTIONS: dict[str, Callable[[Case], Iterator[str]]] = {
     "In short": _in_short,
     "How good is each detector?": _scores,
     "Which errors does each make?": _errors,
+    "What is a score worth?": _curves,
     "What happened to every object?": transitions_section,
     "Which mistakes did the teacher hand down?": mistakes_section,
     "Where does the gap lie, and did it close?": _causes,

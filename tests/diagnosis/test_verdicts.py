@@ -86,3 +86,9 @@ def test_equal_scores_pass_a_threshold_together():
 
 def test_a_detector_that_finds_nothing_gets_the_highest_threshold():
     assert best_threshold(typed_set([OBJECT], [(1, 2, 0.9, AT)])) == 1.0
+
+
+def test_recall_of_each_class_leaves_crowds_out_and_is_unknown_without_objects():
+    objects = [OBJECT, (2, 1, AT), (2, 1, (60, 60, 20, 20), True), (1, 2, (60, 60, 20, 20))]
+    judged = verdicts(typed_set(objects, [(1, 1, 0.9, AT), (2, 1, 0.4, AT)]), 0.5)
+    assert judged.class_recall.tolist() == pytest.approx([0.5, 0.0, float("nan")], nan_ok=True)
