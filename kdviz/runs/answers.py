@@ -100,7 +100,7 @@ def _short(number: float) -> str:
 
 def _below(score: float, threshold: float) -> str:
     """A score and the threshold that it does not reach, with the digits that tell them apart."""
-    digits = next(n for n in (2, 3, 9) if f"{score:.{n}f}" != f"{threshold:.{n}f}" or n == 9)
+    digits = next(n for n in (2, 3, 4, 9) if f"{score:.{n}f}" != f"{threshold:.{n}f}" or n == 9)
     low, high = (f"{number:.{digits}f}".removeprefix("0") for number in (score, threshold))
     return f"{low} is below {high}"
 

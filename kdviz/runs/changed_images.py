@@ -49,14 +49,16 @@ def image_pictures(
     total = len(truth.image_ids)
     if which == "worst":
         chosen = scores[role].worst(total)
-        noun, order = f"images have objects or boxes of {called(role)}", "of the lowest F1"
+        what = f"objects or boxes of {called(role)}"
+        noun, order = (f"image has {what}", f"images have {what}"), "of the lowest F1"
     elif which in ("improved", "worsened"):
         if not {"student", "distilled"} <= scores.keys():
             return Gallery(f"Which images {which} takes student and distilled.", (), 0, 0)
         pair = [scores["student"], scores["distilled"]]
         before, after = pair if which == "improved" else pair[::-1]
         chosen = most_improved(before, after, total)
-        noun = f"images {which} from student to distilled"
+        what = f"{which} from student to distilled"
+        noun = f"image {what}", f"images {what}"
         order = "that lost most mistakes" if which == "improved" else "that gained most mistakes"
     else:
         raise ValueError(f"which={which!r} must be worst, improved or worsened")

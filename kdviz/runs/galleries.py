@@ -13,6 +13,7 @@ from kdviz.runs.image_files import ImageFiles
 
 Thing = TypeVar("Thing")
 Shown = TypeVar("Shown")
+Noun = str | tuple[str, str]
 
 _WIDTH = 8.0
 
@@ -66,7 +67,7 @@ def take(
 def told(
     total: int,
     shown: int,
-    noun: str,
+    noun: Noun,
     order: str,
     first: int,
     unseen: Sequence[str],
@@ -77,17 +78,19 @@ def told(
     Args:
         total: how many there are.
         shown: how many of them are shown.
-        noun: what they are, after their number.
+        noun: what they are, after their number; for one of them and for several, or for both.
         order: which come first, after "those".
         first: so many were passed over.
         unseen: why some could not be shown, one sentence for each.
         images: that were looked for.
     """
-    words = [f"{total or 'No'} {noun}."]
+    one, several = (noun, noun) if isinstance(noun, str) else noun
+    words = [f"{total or 'No'} {one if total == 1 else several}."]
+    are, those = ("is", "the one") if shown == 1 else ("are", "those")
     if shown and first:
-        words.append(f"Here are {shown} after the first {first} of those {order}.")
+        words.append(f"Here {are} {shown} after the first {first} of those {order}.")
     elif 0 < shown < total:
-        words.append(f"Here are {shown}, those {order}.")
+        words.append(f"Here {are} {shown}, {those} {order}.")
     if unseen and images.missing:
         words.append(f"{len(unseen)} cannot be shown: {images.complaint}.")
     elif unseen:

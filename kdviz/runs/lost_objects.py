@@ -82,7 +82,8 @@ def lost_pictures(
 
     views, unseen = take(objects[first:], view, count)
     name = cause.name.lower()
-    noun = f"objects that {called(role)} gets wrong have the cause {name}: {CAUSES[name]}"
+    what = f"that {called(role)} gets wrong", f"the cause {name}: {CAUSES[name]}"
+    noun = f"object {what[0]} has {what[1]}", f"objects {what[0]} have {what[1]}"
     order = "that the teacher is surest of"
     text = told(len(objects), len(views), noun, order, first, unseen, images)
     figures = (miss_gallery(views, role, caption=f"{text} {_READING}")[0],) if views else ()

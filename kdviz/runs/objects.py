@@ -11,7 +11,7 @@ from kdviz.diagnosis.diagnose import Diagnosis
 from kdviz.diagnosis.transitions import Transition
 from kdviz.plots.objects import Answer, ObjectView, object_gallery
 from kdviz.runs.answers import answer_of, box_answer, called, corners, file_of, title_of
-from kdviz.runs.galleries import Gallery, Thing, take, told
+from kdviz.runs.galleries import Gallery, Noun, Thing, take, told
 from kdviz.runs.image_files import ImageFiles
 
 _READING = (
@@ -59,7 +59,7 @@ def transition_pictures(
     objects = diagnosis.transitions.objects(kind)
     order = _ORDERS.get(kind, "that lost most score")
     return object_pictures(
-        diagnosis, images, objects, f"objects are {_KINDS[kind]}", order, count, first
+        diagnosis, images, objects, _are("object", _KINDS[kind]), order, count, first
     )
 
 
@@ -67,8 +67,8 @@ def object_pictures(
     diagnosis: Diagnosis,
     images: ImageFiles,
     objects: Iterable[int],
-    noun: str = "objects",
-    order: str = "that come first",
+    noun: Noun = ("object", "objects"),
+    order: str = "annotated first",
     count: int = 12,
     first: int = 0,
 ) -> Gallery:
@@ -78,7 +78,8 @@ def object_pictures(
         diagnosis: of one to four sets.
         images: see `kdviz.runs.image_files.find_images`.
         objects: positions in the annotations.
-        noun: what they are, after their number: ``objects are small``.
+        noun: what they are, after their number, for one and for several: ``("object is small",
+            "objects are small")``.
         order: which of them come first, after "those".
         count: objects at most.
         first: so many objects are passed over, to turn pages.
@@ -131,21 +132,33 @@ def confusion_pictures(
         return _view(diagnosis, images, object_, image, {role: answer})
 
     if names[row] == BACKGROUND:
-        noun = f"{names[column]} boxes of {called(role)} match no object"
+        name = f"{names[column]} box"
+        noun: Noun = (
+            f"{name} of {called(role)} matches no object",
+            f"{name}es of {called(role)} match no object",
+        )
     elif names[column] == BACKGROUND:
-        noun = f"{names[row]} objects match no box of {called(role)}"
+        name = f"{names[row]} object"
+        noun = (
+            f"{name} matches no box of {called(role)}",
+            f"{name}s match no box of {called(role)}",
+        )
     else:
         taken = "found" if row == column else f"taken for {names[column]}"
-        noun = f"{names[row]} objects are {taken} by {called(role)}"
-    order = "that come first" if names[column] == BACKGROUND else "of the highest scores"
+        noun = _are(f"{names[row]} object", f"{taken} by {called(role)}")
+    order = "annotated first" if names[column] == BACKGROUND else "of the highest scores"
     return _gallery(list(zip(*columns, strict=True)), view, images, noun, order, count, first)
+
+
+def _are(noun: str, what: str) -> Noun:
+    return f"{noun} is {what}", f"{noun}s are {what}"
 
 
 def _gallery(
     things: Sequence[Thing],
     view: Callable[[Thing], ObjectView],
     images: ImageFiles,
-    noun: str,
+    noun: Noun,
     order: str,
     count: int,
     first: int,
