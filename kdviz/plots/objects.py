@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdviz.plots.images import as_image
-from kdviz.plots.strips import CloseUp, Mark, Strip, draw_strips, view_around
+from kdviz.plots.strip_layout import view_around
+from kdviz.plots.strips import CloseUp, Mark, Strip, draw_strips
 from kdviz.plots.theme import INK, in_role_order, role_colour
 
 GROUND_TRUTH = "ground truth"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,23 +17,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kdviz.plots.crops import crop_around
-from kdviz.plots.images import as_boxes
 from kdviz.plots.labels import SMALL_LABEL_SIZE, Label, Labels, place_label
-from kdviz.plots.panels import LINE, MARGIN, NARROWEST, ImageAxes, shorten, text_size, wrap
+from kdviz.plots.panels import MARGIN, NARROWEST, ImageAxes, shorten, text_size, wrap
 from kdviz.plots.sheets import captioned_figure
-from kdviz.plots.theme import DPI, FIGURE_WIDTH, INK, MISSED, PAPER, theme
+from kdviz.plots.strip_layout import (
+    BAR,
+    BETWEEN_PANELS,
+    HEAD_SIZE,
+    NOTE_SIZE,
+    TITLE_SIZE,
+    StripLayout,
+    lay_out,
+    text_height,
+)
+from kdviz.plots.theme import DPI, INK, MISSED, PAPER, theme
 
-CONTEXT = 1.8
-"""Side of the part that is shown, in longer sides of the object."""
-LEAST_SIDE = 32
-"""Least side of the part that is shown, pixels of the image."""
-_FARTHEST = 3.0  # longer sides of the object up to which the part grows to hold other boxes
-
-_TITLE_SIZE, _HEAD_SIZE, _NOTE_SIZE = 8.5, 9.5, 7.5
-_PANELS_A_ROW = 8
-_LARGEST = 160  # side of a panel; this and what follows in pixels of the figure
-_BETWEEN_PANELS, _BETWEEN_STRIPS, _BETWEEN_ROWS = 6, 30, 12
-_BAR = 4  # height of the coloured bar above a panel
 _HALO = (*to_rgb(PAPER), 0.7)
 _DOTS = (0.0, (1.0, 3.0))  # the ends of each dot reach half a width further
 _WIDTHS = {"solid": 1.6, "thin": 0.8, "dotted": 1.6}
@@ -91,97 +88,6 @@ class Strip:
     panels: Sequence[CloseUp]
 
 
-def view_around(
-    box: Any, others: Iterable[Any] = (), *, size: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """A square around an object with some of what is beside it, inside the image where it can be.
-
-    Args:
-        box: (4,) xyxy of the object, pixels of the image.
-        others: boxes (4,) that should be seen whole, too, unless they are much larger.
-        size: (height, width) of the image.
-
-    Returns:
-        x1, y1, x2, y2; beyond the image only where its shorter side is too short.
-    """
-    own = as_boxes([box])[0]
-    longest = float(max(own[2] - own[0], own[3] - own[1], 1.0))
-    every = as_boxes([own, *others])
-    union = np.concatenate([every[:, :2].min(0), every[:, 2:].max(0)])
-    extent = 1.1 * float((union[2:] - union[:2]).max())
-    middle = union if extent <= _FARTHEST * longest else own
-    wish = max(CONTEXT * longest, LEAST_SIDE, min(extent, _FARTHEST * longest))
-    side = math.ceil(min(wish, max(size)))
-    left, top = (
-        _start((middle[axis] + middle[axis + 2] - side) / 2, side, size[1 - axis])
-        for axis in (0, 1)
-    )
-    return left, top, left + side, top + side
-
-
-def _start(wish: float, side: int, extent: int) -> int:
-    """Where a range of this length begins inside [0, extent), centred where it is longer."""
-    if side > extent:
-        return math.floor((extent - side) / 2)
-    return min(max(0, round(wish)), extent - side)
-
-
-@dataclass(frozen=True)
-class StripLayout:
-    """Where the panels of some strips stand, pixels of the figure from the upper left of its axes.
-
-    Attributes:
-        side: of every panel.
-        corners: left and top of each panel, (strips, panels, 2).
-        size: height and width of the axes.
-    """
-
-    side: int
-    corners: NDArray[np.int64]
-    size: tuple[int, int]
-
-    def place(self, strip: int, panel: int, view: Any, box: Any) -> NDArray[np.float64]:
-        """Where a box (4,) xyxy in pixels of the image lies in a panel that shows this view."""
-        x1, y1, x2, _ = as_boxes([view])[0]
-        inside = (as_boxes([box])[0] - [x1, y1, x1, y1]) * (self.side / (x2 - x1))
-        return np.asarray(inside + np.tile(self.corners[strip, panel], 2))
-
-
-def lay_out(
-    notes: Sequence[Sequence[int]], columns: int | None = None, width: float | None = None
-) -> StripLayout:
-    """Places for strips of equal panels in rows.
-
-    Args:
-        notes: lines of text below each panel of each strip.
-        columns: strips of one row; by default as many as make eight panels.
-        width: of the figure, inches.
-    """
-    count = len(notes[0])
-    columns = columns or max(1, _PANELS_A_ROW // count)
-    room = round(((width or FIGURE_WIDTH) - 2 * MARGIN) * DPI)
-    strip = (room + _BETWEEN_STRIPS) // columns - _BETWEEN_STRIPS
-    side = min(_LARGEST, (strip + _BETWEEN_PANELS) // count - _BETWEEN_PANELS)
-    step = count * (side + _BETWEEN_PANELS) - _BETWEEN_PANELS + _BETWEEN_STRIPS
-    corners = np.zeros((len(notes), count, 2), np.int64)
-    top = _pixels(_HEAD_SIZE) + 6
-    for start in range(0, len(notes), columns):
-        row = range(start, min(start + columns, len(notes)))
-        top += _pixels(_TITLE_SIZE) + _BAR + 3
-        for column, index in enumerate(row):
-            corners[index, :, 0] = column * step + np.arange(count) * (side + _BETWEEN_PANELS)
-            corners[index, :, 1] = top
-        deepest = max(max(notes[index]) for index in row)
-        top += side + 3 + deepest * _pixels(_NOTE_SIZE) + _BETWEEN_ROWS
-    wide = min(columns, len(notes)) * step - _BETWEEN_STRIPS
-    return StripLayout(side, corners, (top - _BETWEEN_ROWS, wide))
-
-
-def _pixels(size: float) -> int:
-    """Height of a line of text of this size."""
-    return math.ceil(size * LINE * DPI)
-
-
 @theme()
 def draw_strips(
     strips: Sequence[Strip],
@@ -233,8 +139,8 @@ def draw_strips(
     axes.add_artist(Labels(axes, list(_labels(strips, layout)), SMALL_LABEL_SIZE))
     _write(axes, strips, notes, layout)
     for x, head, colour in zip(layout.corners[0, :, 0], heads, colours, strict=True):
-        text = shorten(head, side * 72 / DPI, _HEAD_SIZE)
-        axes.text(x, _pixels(_HEAD_SIZE), text, size=_HEAD_SIZE, color=colour)
+        text = shorten(head, side * 72 / DPI, HEAD_SIZE)
+        axes.text(x, text_height(HEAD_SIZE), text, size=HEAD_SIZE, color=colour)
     return figure, axes
 
 
@@ -266,7 +172,7 @@ class _Crops(Artist):
 
 
 def _fit(note: str, side: int) -> str:
-    return wrap(note, (side + _BETWEEN_PANELS - 2) * 72 / DPI, _NOTE_SIZE, lines=2) if note else ""
+    return wrap(note, (side + BETWEEN_PANELS - 2) * 72 / DPI, NOTE_SIZE, lines=2) if note else ""
 
 
 def _sheet(
@@ -279,7 +185,7 @@ def _sheet(
         kind = Image.Resampling.BOX if len(crop) > side else Image.Resampling.NEAREST
         shown = np.asarray(Image.fromarray(crop).resize((side, side), kind))
         for bar, (x, y) in zip(bars, corners, strict=True):
-            sheet[y - _BAR - 1 : y - 1, x : x + side] = bar
+            sheet[y - BAR - 1 : y - 1, x : x + side] = bar
             sheet[y : y + side, x : x + side] = shown
     return sheet
 
@@ -353,9 +259,9 @@ def _write(
     side = layout.side
     for strip, words, corners in zip(strips, notes, layout.corners, strict=True):
         left, top = corners[0]
-        title = shorten(strip.title, (corners[-1, 0] + side - left) * 72 / DPI, _TITLE_SIZE)
-        axes.text(left, top - _BAR - 5, title, size=_TITLE_SIZE)
+        title = shorten(strip.title, (corners[-1, 0] + side - left) * 72 / DPI, TITLE_SIZE)
+        axes.text(left, top - BAR - 5, title, size=TITLE_SIZE)
         for note, panel, (x, y) in zip(words, strip.panels, corners, strict=True):
             if note:
-                axes.text(x + side / 2, y + side + 3, note, size=_NOTE_SIZE, ha="center", va="top",
+                axes.text(x + side / 2, y + side + 3, note, size=NOTE_SIZE, ha="center", va="top",
                           linespacing=1.15, color=MISSED if panel.is_wrong else INK)  # fmt: skip

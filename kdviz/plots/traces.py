@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from kdviz.plots.images import as_boxes, as_image
 from kdviz.plots.objects import Answer, marks_of
 from kdviz.plots.panels import chart_panels, text_size
-from kdviz.plots.strips import CloseUp, Mark, Strip, draw_strips, view_around
+from kdviz.plots.strip_layout import view_around
+from kdviz.plots.strips import CloseUp, Mark, Strip, draw_strips
 from kdviz.plots.theme import INK, ROLE_COLOURS, in_role_order, name_colours, paler, theme
 
 CAUSES = {

@@ -3,7 +3,7 @@ import pytest
 
 from kdviz.plots.labels import Labels
 from kdviz.plots.objects import Answer, ObjectView, marks_of, object_gallery
-from kdviz.plots.strips import lay_out, view_around
+from kdviz.plots.strip_layout import lay_out, view_around
 from kdviz.plots.theme import INK, MISSED, ROLE_COLOURS
 
 BOX = [40.0, 30, 60, 42]

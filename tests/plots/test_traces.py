@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from kdviz.plots.objects import Answer
-from kdviz.plots.strips import lay_out, view_around
+from kdviz.plots.strip_layout import lay_out, view_around
 from kdviz.plots.theme import INK, MISSED, ROLE_COLOURS
 from kdviz.plots.traces import CAUSES, MissView, Sight, cause_bars, miss_gallery
 

@@ -5,7 +5,7 @@ from diagnosed import made_diagnosis, write_images
 
 from kdviz.diagnosis.lost import join_traces, targets_of
 from kdviz.diagnosis.misses import Cause, Seen, trace_objects
-from kdviz.plots.strips import lay_out, view_around
+from kdviz.plots.strip_layout import lay_out, view_around
 from kdviz.plots.theme import to_png
 from kdviz.runs.image_files import ImageFiles
 from kdviz.runs.lost_objects import lost_pictures

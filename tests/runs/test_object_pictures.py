@@ -8,7 +8,7 @@ from kdviz.diagnosis.confusion import BACKGROUND
 from kdviz.diagnosis.diagnose import diagnose
 from kdviz.diagnosis.inputs import Inputs
 from kdviz.diagnosis.transitions import Transition
-from kdviz.plots.strips import lay_out, view_around
+from kdviz.plots.strip_layout import lay_out, view_around
 from kdviz.plots.theme import ROLE_COLOURS, to_png
 from kdviz.runs.answers import answer_of, called, corners, title_of
 from kdviz.runs.changed_images import image_pictures
