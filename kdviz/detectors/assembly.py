@@ -230,6 +230,6 @@ def _check_targets(images: Sequence[Tensor], targets: Sequence[Target], num_clas
             f"{boxes[row].tolist()}; drop empty boxes, convert from (x, y, width, height)"
         )
     raise ValueError(
-        f"labels run from 1 to {num_classes - 1}, but target {owner} has {int(labels[row])}; count "
-        "classes from 1, and build the model with the number of classes + 1"
+        f"labels run from 1 to {num_classes - 1}, but target {owner} has {int(labels[row])}; take "
+        "a detector of these classes, built with their number + 1, and count them from 1"
     )
