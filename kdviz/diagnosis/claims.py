@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.stats import rankdata
 
 from kdviz.diagnosis.bootstrap import Estimate, Resamples
 from kdviz.diagnosis.causes import find_causes
 from kdviz.diagnosis.errors import TypedBoxes
 from kdviz.diagnosis.groups import GroupedBoxes, grouped_boxes
+from kdviz.diagnosis.outside import at_equal
 from kdviz.diagnosis.overlaps import Integers, Numbers
 from kdviz.diagnosis.verdicts import ObjectVerdicts
 
@@ -155,27 +155,6 @@ def judge_claims(
         if paper in estimates and np.isfinite(estimates[paper].value)
     ]
     return sorted(claims, key=lambda claim: list(_PAPERS).index(claim.paper))
-
-
-def at_equal(size: Numbers, values: Numbers, bins: int = 5) -> Numbers:
-    """The rank of each object's value among objects of about its size, so that size drops out.
-
-    A map has a stride: richness spills over the border of a small box more than of a large one,
-    whatever lies there.
-
-    Args:
-        size: (G,).
-        values: (G,); NaN where it is unknown.
-        bins: parts of equal number that the objects are cut into by size, >= 1.
-
-    Returns:
-        (G,) in (0, 1); NaN where the value is.
-    """
-    ranks = np.full(len(values), np.nan)
-    known = np.flatnonzero(np.isfinite(values))
-    for part in np.array_split(known[np.argsort(size[known], kind="stable")], bins):
-        ranks[part] = (rankdata(values[part]) - 0.5) / max(len(part), 1)
-    return ranks
 
 
 def claims_table(claims: Sequence[Claim]) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
+from kdviz.diagnosis.overlaps import Numbers
 from kdviz.diagnosis.richness import holds_points
 from kdviz.methods.fgfi import levels_by_scale
 from kdviz.structures import Pyramid
@@ -49,3 +52,24 @@ def evidence_outside(richness: Pyramid, boxes: Sequence[Tensor], offset: float =
             outer = values[ring].sum()
             shares.append((outer / (outer + values[inside].sum()))[None].cpu())
     return torch.cat(shares)
+
+
+def at_equal(size: Numbers, values: Numbers, bins: int = 5) -> Numbers:
+    """The rank of each object's value among objects of about its size, so that size drops out.
+
+    A map has a stride: richness spills over the border of a small box more than of a large one,
+    whatever lies there.
+
+    Args:
+        size: (G,).
+        values: (G,); NaN where it is unknown.
+        bins: parts of equal number that the objects are cut into by size, >= 1.
+
+    Returns:
+        (G,) in (0, 1); NaN where the value is.
+    """
+    ranks = np.full(len(values), np.nan)
+    known = np.flatnonzero(np.isfinite(values))
+    for part in np.array_split(known[np.argsort(size[known], kind="stable")], bins):
+        ranks[part] = (rankdata(values[part]) - 0.5) / max(len(part), 1)
+    return ranks

@@ -8,7 +8,6 @@ from kdviz.diagnosis.bootstrap import Estimate, draw_images
 from kdviz.diagnosis.claims import (
     Claim,
     Ruling,
-    at_equal,
     claim_rows,
     claims_table,
     judge_claims,
@@ -191,15 +190,6 @@ class TestFactors:
         assert ask({"outside": outside}, **found)[quantity].ruling == Ruling.CONFIRMED
         even = ask({"outside": outside, "size": size}, **found)[quantity]
         assert even.ruling == Ruling.UNDECIDED
-
-
-def test_ranks_at_equal_size():
-    size = np.array([1.0, 2, 1, 2, 1, 2, 3])
-    values = np.array([5.0, 1, 7, 3, 6, 3, np.nan])
-    assert at_equal(size, values, bins=2) == pytest.approx(
-        [1 / 6, 1 / 6, 5 / 6, 4 / 6, 3 / 6, 4 / 6, np.nan], nan_ok=True
-    )
-    assert np.isnan(at_equal(size[:1], values[-1:])).all()
 
 
 class TestHeads:

@@ -1,9 +1,10 @@
 """Evidence outside boxes: maps with a known mass here and there."""
 
+import numpy as np
 import pytest
 import torch
 
-from kdviz.diagnosis.outside import evidence_outside
+from kdviz.diagnosis.outside import at_equal, evidence_outside
 from kdviz.structures import Level, Pyramid
 
 # Of a box from 16 to 48 on stride 8, points at 24, 32, 40 lie inside, and the ring, grown to
@@ -74,3 +75,12 @@ def test_each_object_on_its_own_level_and_image():
 
 def test_images_without_objects():
     assert evidence_outside(fine(torch.ones(1, 1, 16, 16)), [torch.zeros(0, 4)]).shape == (0,)
+
+
+def test_ranks_at_equal_size():
+    size = np.array([1.0, 2, 1, 2, 1, 2, 3])
+    values = np.array([5.0, 1, 7, 3, 6, 3, np.nan])
+    assert at_equal(size, values, bins=2) == pytest.approx(
+        [1 / 6, 1 / 6, 5 / 6, 4 / 6, 3 / 6, 4 / 6, np.nan], nan_ok=True
+    )
+    assert np.isnan(at_equal(size[:1], values[-1:])).all()

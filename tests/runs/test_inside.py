@@ -108,6 +108,10 @@ class TestResults:
         results = {name: seen.results[name] for name in ("student", "teacher")}
         diagnosis = diagnose(read_inputs(lesson.data.record, **results), draws=10)
         judged = {name: one.verdicts for name, one in diagnosis.sets.items()}
+        for name, own in seen.verdicts().items():
+            if name in judged:
+                assert own.threshold == judged[name].threshold
+                np.testing.assert_array_equal(own.verdict, judged[name].verdict)
         one = seen.lost(judged)["student"]
         assert one.verdicts is judged["student"]
         assert list(seen.lost(judged)) == ["student"]
@@ -160,7 +164,7 @@ def test_trained_adapters_take_the_place_of_stitches(lesson, teacher):
 
 
 def test_modes_and_thresholds_are_as_before(lesson, teacher):
-    student = build("fcos-shufflenetv2x0.5-c64", 9, min_size=128, max_size=128)
+    student = build("fcos-shufflenetv2x0.5-c96", 9, min_size=128, max_size=128)  # wider
     student.model.train()
     own = student.model.nms_thresh, student.model.detections_per_img
     look_inside(lesson.data.first(2), student=student, teacher=teacher)
