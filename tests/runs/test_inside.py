@@ -2,18 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 
-from kdviz.detectors import build
+from kdviz.detectors import Pass, build
 from kdviz.diagnosis.diagnose import diagnose
 from kdviz.diagnosis.errors import type_all
+from kdviz.diagnosis.head_swap import fit_stitch
 from kdviz.diagnosis.inputs import read_inputs
 from kdviz.diagnosis.lost import objects_of
-from kdviz.diagnosis.misses import Cause
+from kdviz.diagnosis.misses import Cause, object_distances
 from kdviz.diagnosis.verdicts import verdicts
 from kdviz.engine.evaluate import detect
 from kdviz.methods import LogitKD
 from kdviz.runs.inside import look_inside
-from kdviz.runs.lessons import open_adapters, open_detector, open_lesson
+from kdviz.runs.lessons import batch_of, open_adapters, open_detector, open_lesson
 
 THRESHOLD = 0.45
 
@@ -149,6 +151,23 @@ def test_the_order_of_the_record_does_not_matter(lesson, student, teacher):
         assert sorted(objects_of(seen.truth)) == list(range(len(order)))
     np.testing.assert_array_equal(told[0][0], told[1][0])
     np.testing.assert_allclose(told[0][1], told[1][1], rtol=1e-4)
+
+
+def test_each_image_is_translated_by_what_was_fitted_on_the_other(lesson, student, teacher):
+    seen = look_inside(lesson.data.first(2), student=student, teacher=teacher, batch_size=16)
+    batches = [batch_of(teacher, lesson, [image]) for image in (0, 1)]
+    ours, theirs = (
+        [Pass(parts, batch).features for batch in batches] for parts in (student, teacher)
+    )
+    expected = [
+        object_distances(
+            student=fit_stitch(source=ours[1 - i], target=theirs[1 - i])(ours[i]),
+            teacher=theirs[i],
+            boxes=[batches[i].targets[0]["boxes"]],
+        )
+        for i in (0, 1)
+    ]
+    torch.testing.assert_close(seen.distances["student"], torch.cat(expected))
 
 
 def test_trained_adapters_take_the_place_of_stitches(lesson, teacher):
