@@ -3,7 +3,9 @@
 What was found out about an object or a box stands in its annotation as further fields, each a
 number, a word, true or false; a field without a value is left out. FiftyOne's COCO importer makes
 attributes of them, and a confidence of ``score``. It needs file name, width and height of every
-image: where the annotations did not tell them, neither does what is written here.
+image: where the annotations did not tell them, neither does what is written here. There
+``fo.Dataset.from_dir(..., include_id=True)`` opens the objects, and ``add_coco_labels(...,
+coco_id_field="coco_id")`` lays the boxes of a set beside them.
 """
 
 from __future__ import annotations
