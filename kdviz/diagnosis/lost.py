@@ -142,11 +142,14 @@ def causes_table(lost: Mapping[str, LostObjects]) -> str:
     shown = [cause for cause in Cause if cause != Cause.FOUND]
     widths = [max(11, len(cause.name) + 2) for cause in shown]
     heads = "".join(f"{cause.name.lower():>{w}}" for cause, w in zip(shown, widths, strict=True))
-    rows = [f"{'':10}{'wrong':>7}{heads}   of the found, read"]
+    room = max(9, *map(len, lost)) + 1
+    rows = [f"{'':{room}}{'wrong':>7}{heads}   of the found, read"]
     for name, one in lost.items():
         counts, wrong = one.counts(), int(one.verdicts.wrong.sum())
         cells = [f"{counts[cause]} {counts[cause] / max(wrong, 1):4.0%}" for cause in shown]
         texts = "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
         read, right = one.read
-        rows.append(f"{name:10}{wrong:7}{texts}   {read} of {right} ({read / max(right, 1):.0%})")
+        rows.append(
+            f"{name:{room}}{wrong:7}{texts}   {read} of {right} ({read / max(right, 1):.0%})"
+        )
     return "\n".join(rows)

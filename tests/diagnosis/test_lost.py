@@ -94,7 +94,8 @@ def test_how_far_the_head_reads_what_the_student_finds(judged, lost):
 
 
 def test_table(lost):
-    head, row = causes_table({"student": lost}).splitlines()
+    head, row, other = causes_table({"student": lost, "distilled by two": lost}).splitlines()
+    assert len(row) == len(other)
     assert "".join(head.split()) == "wrongsuppressedthresholdheadneckteacherofthefound,read"
     assert "".join(row.split()) == "student3" + "00%" + "133%" * 3 + "00%" + "0of1(0%)"
 
