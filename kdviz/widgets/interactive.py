@@ -26,6 +26,9 @@ Pick = Callable[[int, float, float, dict[str, Any]], Mapping[str, Any]]
 ``y`` are in the data of that panel, for an image its pixels; ``state`` are the present settings.
 """
 
+LIVE = "Live in a running notebook; the picture shows its last state."
+"""Stands for the live figure where no kernel runs."""
+
 # The live figure and the static picture are two outputs that follow each other, since a renderer
 # that knows widgets but has lost the model shows an error and no second choice. This rule is inside
 # the live one: only where that is really drawn, it hides the picture after it.
@@ -152,7 +155,7 @@ class InteractiveFigure:
         from IPython.display import display
 
         live = dict(self.view._repr_mimebundle_())
-        live["text/plain"] = "Live in a running notebook; the picture shows its last state."
+        live["text/plain"] = LIVE
         display(live, raw=True)
         self._static = display(self._static_bundle(), raw=True, display_id=True)
 
