@@ -65,7 +65,7 @@ def lost_pictures(
     def view(object_: int) -> MissView:
         image = int(truth.image[object_])
         sights = {
-            place: _sight(
+            place: sight_of(
                 truth, object_, targets[image]["boxes"], getattr(seen[role], place)[image], least
             )
             for place, least in needed.items()
@@ -90,10 +90,18 @@ def lost_pictures(
     return Gallery(text, figures, len(objects), len(views))
 
 
-def _sight(
+def sight_of(
     truth: GroundTruth, object_: int, every: Tensor, found: Detection, needed: float
 ) -> Sight:
-    """What a place has for an object: a box shows the object that it overlaps most."""
+    """What a place of the network has for an object: a box shows the one that it overlaps most.
+
+    Args:
+        truth: the annotations.
+        object_: which of them.
+        every: (n, 4) xyxy of all objects of its image, pixels of the image.
+        found: boxes of that place on that image.
+        needed: scores from here on count, [0, 1].
+    """
     own = torch.from_numpy(corners(truth.boxes[object_])).float()
     chosen = (found.labels == int(truth.category[object_]) + 1).nonzero()[:, 0]
     boxes, scores = found.boxes[chosen].float(), found.scores[chosen]

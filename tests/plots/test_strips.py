@@ -80,6 +80,16 @@ def test_a_box_outside_the_view_leaves_nothing(scene, pixels_of):
     assert (drawn == empty).all()
 
 
+def test_a_box_that_goes_on_below_is_not_closed_below(scene, pixel_at):
+    view, box = (30, 10, 70, 50), [34, 20, 60, 54]
+    panels = [CloseUp([Mark(box, BLUE)], "a note\nof two lines")]
+    figure, axes = draw_strips([Strip(scene, view, "", panels)], ["a"], [RED])
+    x1, y1, x2, y2 = lay_out([[2]]).place(0, 0, view, box)
+    assert is_near(pixel_at(figure, axes, x1, y1 + 40), BLUE)
+    for y in (y2, lay_out([[2]]).corners[0, 0, 1] + lay_out([[2]]).side - 1):
+        assert not is_near(pixel_at(figure, axes, (x1 + x2) / 2, y), BLUE)
+
+
 def test_a_dotted_line_has_gaps_and_a_solid_one_has_none(scene, pixels_of):
     view, box = (30, 10, 70, 50), [34, 20, 66, 40]
 

@@ -8,7 +8,7 @@ from kdviz.diagnosis.misses import Cause, Seen, trace_objects
 from kdviz.plots.strip_layout import lay_out, view_around
 from kdviz.plots.theme import to_png
 from kdviz.runs.image_files import ImageFiles
-from kdviz.runs.lost_objects import lost_pictures
+from kdviz.runs.lost_objects import lost_pictures, sight_of
 from kdviz.structures import Detection
 
 CAT, DOG = 1, 2
@@ -86,6 +86,18 @@ def test_the_best_box_of_the_class_is_thick_and_others_are_thin(case):
     assert bluer(best) >= 2
     assert 1 <= bluer(other) <= bluer(best)
     assert bluer([12, 20, 40, 35]) == 0
+
+
+def test_a_box_that_lies_better_on_a_neighbour_shows_nothing():
+    truth = made_diagnosis().inputs.truth
+    every = torch.tensor([[10.0, 20, 40, 40], [18, 20, 48, 40]])
+    boxes = found(([17, 20, 47, 40], CAT, 0.9), ([11, 20, 41, 40], CAT, 0.4))
+    sight = sight_of(truth, 0, every, boxes, 0.5)
+    assert sight.score == pytest.approx(0.4)
+    assert sight.box.tolist() == [11, 20, 41, 40]
+    assert sight.others.tolist() == [[17, 20, 47, 40]]
+    alone = sight_of(truth, 0, every[:1], boxes, 0.5)
+    assert alone.score == pytest.approx(0.9)
 
 
 def test_two_causes_more(case):

@@ -1,10 +1,12 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from diagnosed import made_diagnosis, write_images
 
 from kdviz.diagnosis.transitions import Transition
 from kdviz.plots.confusion import shown_classes
+from kdviz.plots.sheets import captioned_figure
 from kdviz.runs.image_files import ImageFiles
 from kdviz.runs.objects import confusion_pictures, transition_pictures
 from kdviz.widgets.diagnosis import explore_confusion, explore_transitions
@@ -50,6 +52,20 @@ def test_another_transition_begins_at_its_first_page(drawing):
     assert explorer.state == {"transition": Transition.INHERITED, "page": 1}
     assert explorer.controls["page"].max == 1
     assert "dog, 20x40 px, a" in words(explorer)
+
+
+def test_each_choice_goes_back_to_the_first_page():
+    many = SimpleNamespace(counts=lambda: dict.fromkeys(Transition, 5))
+
+    def pictures(kind, count, first):
+        return SimpleNamespace(figure=captioned_figure(4, 0, f"{kind.name} {first}")[0])
+
+    explorer = explore_transitions(many, pictures, count=2)
+    explorer.controls["page"].value = 3
+    assert words(explorer) == "FIXED 4"
+    explorer.controls["transition"].value = Transition.BROKEN
+    assert words(explorer) == "BROKEN 0"
+    assert explorer.state["page"] == 1
 
 
 def test_an_empty_transition_says_so(drawing):
