@@ -64,7 +64,8 @@ def box_answer(one: ObjectVerdicts, box: int, object_: int, *, right: bool) -> A
     name = one.typed.truth.category_names[one.typed.boxes.category[box]]
     if object_ >= 0:
         return _shown(one, box, f"right {score}" if right else f"{name} {score}", right=right)
-    return _shown(one, box, f"{_BOX_SAYS[BoxType(one.typed.type[box])]}\nscore {score}", right=False)
+    says = f"{_BOX_SAYS[BoxType(one.typed.type[box])]}\nscore {score}"
+    return _shown(one, box, says, right=False)
 
 
 def _shown(one: ObjectVerdicts, box: int, says: str, *, right: bool) -> Answer:
