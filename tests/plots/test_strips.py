@@ -25,7 +25,11 @@ def is_near(pixel, colour, slack=40):
     return np.abs(pixel.astype(int) - rgb(colour)).max() <= slack
 
 
-def test_every_panel_shows_its_part_of_its_image(scene, pixels_of):
+def test_every_panel_shows_its_part_of_its_image(pixels_of):
+    rows, columns = np.mgrid[0:80, 0:120]
+    # No pixel is like the one beside it, so that a shift by one is seen.
+    hues = [columns * 37 % 256, rows * 53 % 256, columns * 0]
+    scene = np.stack(hues, axis=2).astype(np.uint8)
     views = [(30, 10, 70, 50), (88, 48, 120, 80)]
     strips = [Strip(scene, view, "", [CloseUp([]), CloseUp([])]) for view in views]
     figure, axes = draw_strips(strips, ["one", "two"], [RED, BLUE])
@@ -39,7 +43,7 @@ def test_every_panel_shows_its_part_of_its_image(scene, pixels_of):
                 column, row = axes.transData.transform((x + unit / 2, y + unit / 2))
                 expected = scene[view[1] + down, view[0] + across].astype(int)
                 found = drawn[len(drawn) - 1 - int(row), int(column)]
-                assert np.abs(found - expected).max() <= 4
+                assert np.abs(found - expected).max() <= 6  # fewer bits a colour
 
 
 def test_beyond_the_image_there_is_grey(scene, pixel_at):
