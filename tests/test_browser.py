@@ -270,7 +270,7 @@ def jupyterlab(folder):
     settings = folder / "settings"
     for name, values in SETTINGS.items():
         path = settings / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
     environment = {
         **os.environ,

@@ -16,6 +16,8 @@ from kdviz.widgets.picture import live_picture
 
 THUMBNAIL_HEIGHT = 64
 _FEW = 8  # choices up to which all stand side by side as buttons
+# JupyterLab would put the buttons below the name, out of line with the controls beside them.
+_NAME_BESIDE = {"display": "flex", "align_items": "baseline", "grid_gap": "6px", "margin": "2px"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def make_control(name: str, setting: Any) -> Control:
     if isinstance(setting, Control):
         return setting
     if isinstance(setting, bool):
+        look["layout"] = {"width": "auto"}
         return _alone(widgets.Checkbox(value=setting, indent=False, **look))
     if isinstance(setting, range):
         if not setting:
@@ -81,6 +84,7 @@ def make_control(name: str, setting: Any) -> Control:
         kind = widgets.ToggleButtons if short else widgets.Dropdown
         if short:
             look["style"] = {"description_width": "initial", "button_width": "initial"}
+            look["layout"] = _NAME_BESIDE
         first = options[0][1] if isinstance(setting, Mapping) else options[0]
         return _alone(kind(options=options, value=first, **look))
     raise TypeError(
@@ -119,6 +123,7 @@ def thumbnails(
 
         picture = live_picture(file.getvalue(), choose, cursor="pointer")
         picture.alt = label
+        picture.layout.margin = "2px 2px 0"  # as that of the button below
         button = widgets.Button(description=label, tooltip=label, layout={"width": "auto"})
         button.on_click(choose)
         buttons.append(button)

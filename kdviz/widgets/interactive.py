@@ -66,7 +66,7 @@ class InteractiveFigure:
         hide = widgets.HTML(_HIDE_STATIC, layout={"display": "none"})
         row = widgets.HBox(
             [control.view for control in controls.values() if control.view is not None],
-            layout={"flex_flow": "row wrap", "max_width": "100%"},
+            layout={"flex_flow": "row wrap", "max_width": "100%", "grid_gap": "0 16px"},
         )
         self.view = widgets.VBox([row, self.picture, self.message, hide])
         for source in self.controls.values():
