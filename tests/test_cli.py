@@ -100,7 +100,7 @@ class TestUsage:
             ["data"],
             ["data", "check"],
             ["run", "spec.yaml", "--nope"],
-            ["doctor", "left over"],
+            ["doctor", "runs/a", "left over"],
             ["evaluate", "--annotations", "a.json"],
             ["data", "scenes", "out", "--train", "many"],
         ],

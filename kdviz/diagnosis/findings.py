@@ -39,6 +39,10 @@ ENDS = {
 """What objects at the weak and at the strong end of a factor are called."""
 
 
+FEWEST = 30
+"""Objects that a slice must hold to be spoken of: draws of a few equal ones show no doubt."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that the numbers say.
@@ -115,12 +119,11 @@ def _mistakes(diagnosis: Diagnosis) -> Iterator[Finding]:
     excess = rates["excess"]
     if np.isnan(excess.value):
         return
-    more = "more" if excess.value > 0 else "less"
     yield Finding(
         "mistakes",
         f"Where the teacher shows an object by a wrong box, the distilled student shows the same "
         f"box in {rates['distilled'].value:.0%} of cases and the student alone in "
-        f"{rates['student'].value:.0%}: {signed(excess)}, {more} than without the teacher.",
+        f"{rates['student'].value:.0%}: {signed(excess)}.",
         stands(excess),
     )
 
@@ -170,6 +173,8 @@ def _causes(causes: Sequence[FactorFinding]) -> Iterator[Finding]:
         weak, strong = ENDS.get(cause.factor, (f"low {cause.factor}", f"high {cause.factor}"))
         wide, end = (strong, -1) if cause.contrast.value > 0 else (weak, 0)
         hardest, other = cause.slices[end], cause.slices[-1 - end]
+        if min(len(hardest.objects), len(other.objects)) < FEWEST:
+            continue
         if hardest.gap is None or other.gap is None or hardest.explains is None:
             continue
         told = (

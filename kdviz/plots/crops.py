@@ -116,12 +116,18 @@ def _sheet(
     for top, crops in zip(tops, rows, strict=True):
         for left, crop in zip(lefts, crops, strict=False):
             y, x = round(top * DPI), round(left * DPI)
-            sheet[y : y + side, x : x + side] = _resized(as_image(crop), side)
+            sheet[y : y + side, x : x + side] = resized(as_image(crop), side)
     return sheet
 
 
-def _resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A square crop at another size, with five bits a colour.
+
+    Args:
+        pixels: (s, s, 3).
+        side: of the result, pixels.
+    """
     kind = Image.Resampling.BOX if max(pixels.shape) > side else Image.Resampling.NEAREST
     small = np.asarray(Image.fromarray(pixels).resize((side, side), kind))
-    # Five bits a colour look the same at this size, and the PNG of a grainy crop needs half of it.
+    # They look the same at this size, and the PNG of a grainy crop needs half of its bytes.
     return np.round(np.round(small * (31 / 255)) * (255 / 31)).astype(np.uint8)

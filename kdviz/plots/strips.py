@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from kdviz.plots.crops import crop_around
+from kdviz.plots.crops import crop_around, resized
 from kdviz.plots.labels import SMALL_LABEL_SIZE, Label, Labels, place_label
 from kdviz.plots.panels import MARGIN, NARROWEST, ImageAxes, shorten, text_size, wrap
 from kdviz.plots.sheets import captioned_figure
@@ -181,9 +181,7 @@ def _sheet(
     sheet = np.full((*layout.size, 3), 255, dtype=np.uint8)
     side, bars = layout.side, [np.array(to_rgb(colour)) * 255 for colour in colours]
     for strip, corners in zip(strips, layout.corners, strict=True):
-        crop = crop_around(strip.image, strip.view, margin=0)
-        kind = Image.Resampling.BOX if len(crop) > side else Image.Resampling.NEAREST
-        shown = np.asarray(Image.fromarray(crop).resize((side, side), kind))
+        shown = resized(crop_around(strip.image, strip.view, margin=0), side)
         for bar, (x, y) in zip(bars, corners, strict=True):
             sheet[y - BAR - 1 : y - 1, x : x + side] = bar
             sheet[y : y + side, x : x + side] = shown

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdviz.diagnosis.export import check_names, write_exports
-from kdviz.files import write_atomically
+from kdviz.files import read_json, write_atomically
 from kdviz.runs.case import open_case
 from kdviz.runs.diagnosis_page import diagnosis_page
 from kdviz.runs.environment import environment
@@ -57,6 +57,7 @@ def write_diagnosis(
         **environment(),
         "sha256": {name: _checksum(path) for name, path in files.items() if path.is_file()},
     }
+    older = set(read_json(out / SUMMARY)["sets"]) if (out / SUMMARY).is_file() else set()
     summary = write_exports(
         case.diagnosis,
         out,
@@ -66,6 +67,8 @@ def write_diagnosis(
         made_with=made_with,
     )
     write_atomically(out / PAGE, content)
+    for name in older - set(summary["sets"]):
+        (out / f"{name}.json").unlink(missing_ok=True)
     return summary
 
 

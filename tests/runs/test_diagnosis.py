@@ -119,6 +119,10 @@ class TestFolder:
     def test_the_same_files_leave_the_same_page_in_its_place(self, out, data):
         before = {path.name: path.read_bytes() for path in out.iterdir()}
         (out / "index.html").write_text("older")
+        older = json.loads(before["diagnosis.json"])
+        older["sets"]["frs"] = {}
+        (out / "diagnosis.json").write_text(json.dumps(older))
+        (out / "frs.json").write_text("a set that is no more")
         assert main(command(data, "--out", str(out))) == OK
         after = {path.name: path.read_bytes() for path in out.iterdir()}
         changed = {name for name in before if before[name] != after.get(name)}
