@@ -314,7 +314,7 @@ def _named_source(text: str) -> tuple[str, Path]:
 
 
 def _diagnose(options: argparse.Namespace) -> Answer:
-    from kdviz.runs.diagnosis import PAGE, write_diagnosis
+    from kdviz.runs.diagnosis.write import PAGE, write_diagnosis
 
     roles = {name: getattr(options, name) for name in ("student", "teacher", "distilled")}
     given = [(name, path) for name, path in roles.items() if path is not None] + options.other

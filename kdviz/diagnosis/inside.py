@@ -1,6 +1,6 @@
 """What a teacher and its students see inside, laid out for every object of a data set.
 
-`kdviz.runs.inside.look_inside` fills it.
+`kdviz.runs.diagnosis.inside.look_inside` fills it.
 """
 
 from __future__ import annotations

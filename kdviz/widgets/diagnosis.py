@@ -35,7 +35,7 @@ def explore_transitions(
     Args:
         transitions: of a diagnosis with student and distilled.
         pictures: draws some of them, called as ``pictures(kind, count=..., first=...)``; see
-            `kdviz.runs.objects.transition_pictures`, given its first two arguments.
+            `kdviz.runs.diagnosis.objects.transition_pictures`, given its first two arguments.
         count: objects of a page.
     """
     counts = transitions.counts()
@@ -62,7 +62,7 @@ def explore_confusion(
     Args:
         confusions: by role or name of the detector, of the same classes.
         pictures: draws what is in a cell, called as ``pictures(role, row, column, count=...,
-            first=...)``; see `kdviz.runs.objects.confusion_pictures`, given its first two
+            first=...)``; see `kdviz.runs.diagnosis.objects.confusion_pictures`, given its first two
             arguments.
         start: (role, row, column) chosen first; by default the most frequent mix-up of the first.
         count: entries of a page.

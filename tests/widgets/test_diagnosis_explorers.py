@@ -7,8 +7,8 @@ from diagnosed import made_diagnosis, write_images
 from kdviz.diagnosis.transitions import Transition
 from kdviz.plots.confusion import shown_classes
 from kdviz.plots.sheets import captioned_figure
-from kdviz.runs.image_files import ImageFiles
-from kdviz.runs.objects import confusion_pictures, transition_pictures
+from kdviz.runs.diagnosis.image_files import ImageFiles
+from kdviz.runs.diagnosis.objects import confusion_pictures, transition_pictures
 from kdviz.widgets.diagnosis import explore_confusion, explore_transitions
 
 

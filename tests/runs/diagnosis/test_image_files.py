@@ -6,7 +6,7 @@ from PIL import Image
 
 from kdviz.engine.coco_input import read_annotations
 from kdviz.runs import image_files
-from kdviz.runs.image_files import ImageFiles, find_images
+from kdviz.runs.diagnosis.image_files import ImageFiles, find_images
 
 RECORD = {
     "images": [

@@ -1,4 +1,4 @@
-"""Whether a large diagnosis ends within a minute: ``python -m kdviz.runs.scale``.
+"""Whether a large diagnosis ends within a minute: ``python -m kdviz.runs.diagnosis.scale``.
 
 It makes files of the size of COCO's val split, 5 000 images with 40 000 objects and four sets of
 200 000 boxes, runs ``kdviz diagnose`` on them, and tells its seconds and its memory.

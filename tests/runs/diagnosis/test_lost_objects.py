@@ -7,8 +7,8 @@ from kdviz.diagnosis.lost import join_traces, targets_of
 from kdviz.diagnosis.misses import Cause, Seen, trace_objects
 from kdviz.plots.strip_layout import lay_out, view_around
 from kdviz.plots.theme import to_png
-from kdviz.runs.image_files import ImageFiles
-from kdviz.runs.lost_objects import lost_pictures, sight_of
+from kdviz.runs.diagnosis.image_files import ImageFiles
+from kdviz.runs.diagnosis.lost_objects import lost_pictures, sight_of
 from kdviz.structures import Detection
 
 CAT, DOG = 1, 2

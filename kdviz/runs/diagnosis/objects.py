@@ -10,9 +10,9 @@ from kdviz.diagnosis.confusion import BACKGROUND, Confusion
 from kdviz.diagnosis.diagnose import Diagnosis
 from kdviz.diagnosis.transitions import Transition
 from kdviz.plots.objects import Answer, ObjectView, object_gallery
-from kdviz.runs.answers import answer_of, box_answer, called, corners, file_of, title_of
-from kdviz.runs.galleries import Gallery, Noun, Thing, take, told
-from kdviz.runs.image_files import ImageFiles
+from kdviz.runs.diagnosis.answers import answer_of, box_answer, called, corners, file_of, title_of
+from kdviz.runs.diagnosis.galleries import Gallery, Noun, Thing, take, told
+from kdviz.runs.diagnosis.image_files import ImageFiles
 
 _READING = (
     "Black: the object. In colour: the box that a detector shows it by, with its class; dotted: a "
@@ -45,7 +45,7 @@ def transition_pictures(
 
     Args:
         diagnosis: with student and distilled.
-        images: see `kdviz.runs.image_files.find_images`.
+        images: see `kdviz.runs.diagnosis.image_files.find_images`.
         kind: a `Transition` or its name, ``fixed``.
         count: objects at most.
         first: so many objects are passed over, to turn pages.
@@ -76,7 +76,7 @@ def object_pictures(
 
     Args:
         diagnosis: of one to four sets.
-        images: see `kdviz.runs.image_files.find_images`.
+        images: see `kdviz.runs.diagnosis.image_files.find_images`.
         objects: positions in the annotations.
         noun: what they are, after their number, for one and for several: ``("object is small",
             "objects are small")``.
@@ -107,7 +107,7 @@ def confusion_pictures(
 
     Args:
         diagnosis: of one to four sets.
-        images: see `kdviz.runs.image_files.find_images`.
+        images: see `kdviz.runs.diagnosis.image_files.find_images`.
         role: whose confusion matrix.
         true_label: row: a class, ``background``, or its number from 0.
         taken_for: column: the same.

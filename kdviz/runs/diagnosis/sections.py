@@ -12,13 +12,13 @@ from kdviz.diagnosis.verdicts import JUDGED
 from kdviz.plots import flow_diagram, interval_rows
 from kdviz.plots.confusion import confusion_matrix, shown_classes
 from kdviz.plots.traces import cause_bars
-from kdviz.runs.case import Case
-from kdviz.runs.changed_images import Which, image_pictures
-from kdviz.runs.galleries import Gallery
-from kdviz.runs.inside import TEACHER
-from kdviz.runs.lost_objects import lost_pictures
-from kdviz.runs.near_groups import group_pictures
-from kdviz.runs.objects import confusion_pictures, transition_pictures
+from kdviz.runs.diagnosis.case import Case
+from kdviz.runs.diagnosis.changed_images import Which, image_pictures
+from kdviz.runs.diagnosis.galleries import Gallery
+from kdviz.runs.diagnosis.inside import TEACHER
+from kdviz.runs.diagnosis.lost_objects import lost_pictures
+from kdviz.runs.diagnosis.near_groups import group_pictures
+from kdviz.runs.diagnosis.objects import confusion_pictures, transition_pictures
 from kdviz.runs.pages import (
     cell_area,
     details,

@@ -9,7 +9,7 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from kdviz.plots.sheets import captioned_figure
-from kdviz.runs.image_files import ImageFiles
+from kdviz.runs.diagnosis.image_files import ImageFiles
 
 Thing = TypeVar("Thing")
 Shown = TypeVar("Shown")

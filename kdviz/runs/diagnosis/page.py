@@ -17,8 +17,8 @@ from kdviz.plots import (
     reliability_diagram,
     slice_panels,
 )
-from kdviz.runs.case import Case
-from kdviz.runs.diagnosis_objects import (
+from kdviz.runs.diagnosis.case import Case
+from kdviz.runs.diagnosis.sections import (
     confusion_section,
     groups_section,
     images_section,

@@ -13,9 +13,9 @@ from kdviz.diagnosis.lost import LostObjects, targets_of
 from kdviz.diagnosis.misses import IOU, Cause, Seen
 from kdviz.engine.coco_input import GroundTruth
 from kdviz.plots.traces import CAUSES, MissView, Sight, miss_gallery
-from kdviz.runs.answers import answer_of, called, corners, title_of
-from kdviz.runs.galleries import Gallery, take, told
-from kdviz.runs.image_files import ImageFiles
+from kdviz.runs.diagnosis.answers import answer_of, called, corners, title_of
+from kdviz.runs.diagnosis.galleries import Gallery, take, told
+from kdviz.runs.diagnosis.image_files import ImageFiles
 from kdviz.structures import Detection
 
 _READING = (
@@ -40,9 +40,9 @@ def lost_pictures(
     """Objects that a student gets wrong by a cause, those that the teacher is surest of first.
 
     Args:
-        lost: by the name of the student, see `kdviz.runs.inside.Inside.lost`.
+        lost: by the name of the student, see `kdviz.runs.diagnosis.inside.Inside.lost`.
         seen: by the same names, what was found at the four places on each image of the annotations.
-        images: see `kdviz.runs.image_files.find_images`.
+        images: see `kdviz.runs.diagnosis.image_files.find_images`.
         role: whose lost objects.
         cause: a `Cause` or its name, ``neck``.
         teacher_threshold: scores from here on count for the teacher, [0, 1].

@@ -10,10 +10,10 @@ from kdviz.diagnosis.inputs import Inputs
 from kdviz.diagnosis.transitions import Transition
 from kdviz.plots.strip_layout import lay_out, view_around
 from kdviz.plots.theme import ROLE_COLOURS, to_png
-from kdviz.runs.answers import answer_of, called, corners, title_of
-from kdviz.runs.changed_images import image_pictures
-from kdviz.runs.image_files import ImageFiles
-from kdviz.runs.objects import confusion_pictures, object_pictures, transition_pictures
+from kdviz.runs.diagnosis.answers import answer_of, called, corners, title_of
+from kdviz.runs.diagnosis.changed_images import image_pictures
+from kdviz.runs.diagnosis.image_files import ImageFiles
+from kdviz.runs.diagnosis.objects import confusion_pictures, object_pictures, transition_pictures
 
 
 @pytest.fixture

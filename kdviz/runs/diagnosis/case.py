@@ -20,8 +20,8 @@ from kdviz.diagnosis.overlaps import Numbers
 from kdviz.engine.coco_input import read_annotations
 from kdviz.engine.evaluate import detect
 from kdviz.engine.guards import check_classes
-from kdviz.runs.image_files import ImageFiles, find_images
-from kdviz.runs.inside import TEACHER, Inside, look_inside
+from kdviz.runs.diagnosis.image_files import ImageFiles, find_images
+from kdviz.runs.diagnosis.inside import TEACHER, Inside, look_inside
 from kdviz.runs.sources import Source, open_source
 
 STUDENT = "student"
@@ -68,7 +68,7 @@ def open_case(
     """Diagnose detections, or detectors, on annotated images.
 
     With detectors for teacher and student the objects that students miss are followed into the
-    networks, see `kdviz.runs.inside`.
+    networks, see `kdviz.runs.diagnosis.inside`.
 
     Args:
         annotations: COCO annotations, a file or what is in it.

@@ -9,8 +9,8 @@ from typing import Any
 
 from kdviz.diagnosis.export import check_names, write_exports
 from kdviz.files import read_json, write_atomically
-from kdviz.runs.case import open_case
-from kdviz.runs.diagnosis_page import diagnosis_page
+from kdviz.runs.diagnosis.case import open_case
+from kdviz.runs.diagnosis.page import diagnosis_page
 from kdviz.runs.environment import environment
 from kdviz.runs.sources import Source
 
@@ -30,12 +30,13 @@ def write_diagnosis(
 
     Args:
         annotations: COCO annotations file.
-        sources: COCO results or detectors by role or other name, see `kdviz.runs.case.open_case`.
+        sources: COCO results or detectors by role or other name, see
+            `kdviz.runs.diagnosis.case.open_case`.
         out: the folder; made if it is missing, files of an older diagnosis are replaced.
         images: folder of the images; without it they are looked for around the annotations, and
             where they are not, the page has no pictures of them.
         command: that does this again, for the record.
-        **options: ``thresholds``, ``draws`` and ``seed`` of `kdviz.runs.case.open_case`.
+        **options: ``thresholds``, ``draws`` and ``seed`` of `kdviz.runs.diagnosis.case.open_case`.
 
     Returns:
         What is in ``diagnosis.json``, see `kdviz.diagnosis.summary.summarise`.

@@ -14,7 +14,7 @@ from kdviz.diagnosis.misses import Cause, object_distances
 from kdviz.diagnosis.verdicts import verdicts
 from kdviz.engine.evaluate import detect
 from kdviz.methods import LogitKD
-from kdviz.runs.inside import look_inside
+from kdviz.runs.diagnosis.inside import look_inside
 from kdviz.runs.lessons import batch_of, open_adapters, open_detector, open_lesson
 
 THRESHOLD = 0.45

@@ -14,9 +14,9 @@ from kdviz.diagnosis.errors import BoxType
 from kdviz.diagnosis.per_image import most_improved
 from kdviz.plots.boxes import compare_detections
 from kdviz.plots.theme import in_role_order
-from kdviz.runs.answers import called, corners, file_of
-from kdviz.runs.galleries import Gallery, take, told
-from kdviz.runs.image_files import ImageFiles
+from kdviz.runs.diagnosis.answers import called, corners, file_of
+from kdviz.runs.diagnosis.galleries import Gallery, take, told
+from kdviz.runs.diagnosis.image_files import ImageFiles
 from kdviz.structures import Detection
 
 Which = Literal["worst", "improved", "worsened"]
@@ -35,7 +35,7 @@ def image_pictures(
 
     Args:
         diagnosis: of one to four sets.
-        images: see `kdviz.runs.image_files.find_images`.
+        images: see `kdviz.runs.diagnosis.image_files.find_images`.
         which: ``worst`` by F1 of ``role``; ``improved`` or ``worsened`` from student to distilled.
         role: whose worst images.
         count: images at most, one figure for each.

@@ -1,7 +1,7 @@
 from kdviz.diagnosis.errors import BoxType, type_all
 from kdviz.diagnosis.inputs import read_inputs
 from kdviz.files import read_json
-from kdviz.runs.scale import make_files, measure
+from kdviz.runs.diagnosis.scale import make_files, measure
 
 
 def test_made_files_are_diagnosed_and_measured(tmp_path):

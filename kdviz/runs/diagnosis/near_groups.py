@@ -15,9 +15,9 @@ from kdviz.diagnosis.groups import GroupedBoxes
 from kdviz.diagnosis.overlaps import Integers
 from kdviz.plots import group_gallery
 from kdviz.plots.theme import in_role_order
-from kdviz.runs.answers import corners
-from kdviz.runs.galleries import Gallery, take, told
-from kdviz.runs.image_files import ImageFiles
+from kdviz.runs.diagnosis.answers import corners
+from kdviz.runs.diagnosis.galleries import Gallery, take, told
+from kdviz.runs.diagnosis.image_files import ImageFiles
 from kdviz.structures import Detection
 
 _READING = "Black: objects. Thick and dashed: one box around several. Thin: all others on them."
@@ -50,7 +50,7 @@ def group_pictures(
     Args:
         diagnosis: of one to four sets.
         groups: the grouped boxes of each set by its name.
-        images: see `kdviz.runs.image_files.find_images`.
+        images: see `kdviz.runs.diagnosis.image_files.find_images`.
         count: groups of each outcome at most.
     """
     outcomes = group_outcomes(groups)
@@ -62,10 +62,11 @@ def group_pictures(
     drawn = sum(len(views) for views, _ in shown.values())
     unseen = [reason for _, reasons in shown.values() for reason in reasons]
     total = sum(map(len, outcomes.values()))
-    noun = f"groups of near objects are drawn as one by some detector: {tally}"
+    drawn_as = f"of near objects is drawn as one by some detector: {tally}"
+    noun = f"group {drawn_as}", f"groups {drawn_as.replace(' is ', ' are ', 1)}"
     text = told(total, drawn, noun, "of fewest members", 0, unseen, images)
     figures = [
-        _figure(diagnosis, groups, views, f"{name}: {len(outcomes[name])} groups. {_READING}")
+        _figure(diagnosis, groups, views, f"{len(outcomes[name])} {name}. {_READING}")
         for name, (views, _) in shown.items()
         if views
     ]

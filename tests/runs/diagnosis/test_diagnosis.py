@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from kdviz.cli import FAILED, OK, USAGE, main
-from kdviz.runs import diagnosis as runs_diagnosis
+from kdviz.runs.diagnosis import write as runs_diagnosis
 
 SETS = ("student", "teacher", "distilled")
 LEFT = {"index.html", "boxes.csv", "objects.csv", "objects.json", "diagnosis.json"}
