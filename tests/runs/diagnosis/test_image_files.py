@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from kdviz.engine.coco_input import read_annotations
-from kdviz.runs import image_files
+from kdviz.runs.diagnosis import image_files
 from kdviz.runs.diagnosis.image_files import ImageFiles, find_images
 
 RECORD = {
