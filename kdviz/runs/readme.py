@@ -12,7 +12,6 @@ from kdviz.runs import combinations
 from kdviz.runs.embedded import FOLDER, manifest
 from kdviz.runs.lessons import detections_of, open_detector, open_lesson
 from kdviz.runs.notebooks import suite_map
-from kdviz.runs.repaints import repaint_sentence
 
 README = FOLDER.parent / "README.md"
 SCENE = 10
@@ -33,20 +32,6 @@ def overview() -> bytes:
         "student is as small as the student; it learned from the teacher (FGFI).",
     )
     return to_png(figure)
-
-
-def notebooks_table() -> str:
-    """The map of the suite, and how fast its figures follow their controls."""
-    bench = read_json(FOLDER / "bench.json")
-    where = bench["repaints"]["environment"]
-    return "\n".join(
-        [
-            suite_map("notebooks/"),
-            "",
-            repaint_sentence(bench["repaints"]),
-            f"Measured by `{bench['command']}`; {where['gpu'] or where['cpu']}.",
-        ]
-    )
 
 
 def methods_table() -> str:
@@ -94,7 +79,7 @@ def results_table() -> str:
 def filled(text: str) -> str:
     """The README with its generated parts put between their marks."""
     parts = {
-        "notebooks": notebooks_table(),
+        "notebooks": suite_map("notebooks/"),
         "methods": methods_table(),
         "results": results_table(),
     }

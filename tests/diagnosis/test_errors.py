@@ -107,7 +107,7 @@ def test_only_the_best_hundred_boxes_of_an_image_count():
 
 
 def test_no_boxes_at_all():
-    truth = read_inputs(coco([OBJECT]), student=results([(1, 1, 0.5, (0, 0, 1, 1))])).truth
+    truth = read_inputs(coco([OBJECT]), student=results([(1, 1, 0.5, (0, 0, 5, 5))])).truth
     empty = np.zeros(0, np.int64)
     none = DetectionColumns(empty, empty, np.zeros((0, 4)), np.zeros(0), ())
     typed = type_boxes(truth, none)
