@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from pathlib import Path
 
 from kdviz.files import write_atomically
-from kdviz.plots import to_png
-from kdviz.runs.html_style import PAGE_STYLE
+from kdviz.runs.pages import page, paragraph, picture
 from kdviz.runs.probes import probe_teacher
 from kdviz.runs.symptoms import RULES, Record, Symptom, read_record
 
@@ -40,22 +38,11 @@ def write_page(folder: Path, symptoms: list[Symptom]) -> Path:
     sections = "\n".join(map(_section, sorted(symptoms, key=lambda symptom: symptom.fine)))
     count = sum(not symptom.fine for symptom in symptoms)
     told = f"{count} of {len(symptoms)} usual bugs show" if count else "no usual bug shows"
-    content = f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(folder.name)}: {told}</title>
-<style>{PAGE_STYLE}
-img {{ max-width: 100%; background: #fff; }}</style>
-</head>
-<body>
-<h1>{html.escape(folder.name)}</h1>
-<p>In this run {told}. Each was looked for as below; what is wrong comes first.</p>
-{sections}
-</body>
-</html>
-"""
+    intro = paragraph(
+        f"In this run {told}. Each was looked for as below; what is wrong comes first."
+    )
+    body = f"<h1>{html.escape(folder.name)}</h1>\n{intro}\n{sections}"
+    content = page(f"{folder.name}: {told}", body)
     write_atomically(folder / PAGE, content)
     return folder / PAGE
 
@@ -70,11 +57,7 @@ def _probed(record: Record) -> list[Symptom]:
 
 def _section(symptom: Symptom) -> str:
     mark = "fine" if symptom.fine else "found"
-    picture = ""
+    parts = [f"<h2>{html.escape(symptom.name)}: {mark}</h2>", paragraph(symptom.told)]
     if symptom.figure is not None:
-        data = base64.b64encode(to_png(symptom.figure)).decode("ascii")
-        alt = html.escape(f"evidence: {symptom.name}")
-        picture = f'<p><img alt="{alt}" src="data:image/png;base64,{data}"></p>'
-    return f"""<h2>{html.escape(symptom.name)}: {mark}</h2>
-<p>{html.escape(symptom.told)}</p>
-{picture}"""
+        parts.append(picture(symptom.figure, f"evidence: {symptom.name}"))
+    return "\n".join(parts)

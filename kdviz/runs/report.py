@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +11,8 @@ import torch
 from kdviz.datasets.coco import DetectionDataset
 from kdviz.engine.coco_metrics import CocoMetrics
 from kdviz.engine.evaluate import Results
-from kdviz.plots import compare_detections, loss_curves, to_png
-from kdviz.runs.html_style import PAGE_STYLE
+from kdviz.plots import compare_detections, loss_curves
+from kdviz.runs.pages import page, picture
 from kdviz.runs.prepare import Prepared
 from kdviz.runs.spec import RunSpec
 from kdviz.structures import Detection
@@ -42,18 +41,8 @@ def run_report(
     dataset = DetectionDataset(scene.validation)
     shown = range(min(SAMPLES, len(dataset)))
     images = "\n".join(_sample(scene, dataset, results, index) for index in shown)
-    curves = _image(to_png(loss_curves(history)[0]), "loss terms over the steps")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(spec.folder_name)}</title>
-<style>{PAGE_STYLE}
-img {{ max-width: 100%; background: #fff; }}</style>
-</head>
-<body>
-<h1>{html.escape(spec.folder_name)}</h1>
+    curves = picture(loss_curves(history)[0], "loss terms over the steps")
+    body = f"""<h1>{html.escape(spec.folder_name)}</h1>
 <p><code>{html.escape(spec.student.name)}</code>, methods: {html.escape(methods)};
 {spec.train.steps} steps of {spec.train.batch_size} images, seed {spec.train.seed}.
 One seed says little about a method.</p>
@@ -64,10 +53,8 @@ One seed says little about a method.</p>
 <h2>What it detects, scores from 0.5</h2>
 {images}
 <h2>The spec</h2>
-<pre>{html.escape(spec.to_yaml())}</pre>
-</body>
-</html>
-"""
+<pre>{html.escape(spec.to_yaml())}</pre>"""
+    return page(spec.folder_name, body)
 
 
 def _sample(scene: Prepared, dataset: DetectionDataset, results: Results, index: int) -> str:
@@ -86,8 +73,4 @@ def _sample(scene: Prepared, dataset: DetectionDataset, results: Results, index:
     figure, _ = compare_detections(
         image, {role: detection}, target, scene.names, score_threshold=0.5
     )
-    return _image(to_png(figure), f"detections on image {image_id}")
-
-
-def _image(png: bytes, text: str) -> str:
-    return f'<p><img alt="{text}" src="data:image/png;base64,{base64.b64encode(png).decode()}"></p>'
+    return picture(figure, f"detections on image {image_id}")

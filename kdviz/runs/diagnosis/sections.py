@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from matplotlib.patches import Rectangle
 
 from kdviz.diagnosis.findings import signed
 from kdviz.diagnosis.misses import Cause
+from kdviz.diagnosis.overlaps import Integers
 from kdviz.diagnosis.tables import word
 from kdviz.diagnosis.transitions import Transition
 from kdviz.diagnosis.verdicts import JUDGED
 from kdviz.plots import flow_diagram, interval_rows
 from kdviz.plots.confusion import confusion_matrix, shown_classes
+from kdviz.plots.theme import INK
 from kdviz.plots.traces import cause_bars
 from kdviz.runs.diagnosis.case import Case
 from kdviz.runs.diagnosis.changed_images import Which, image_pictures
@@ -162,21 +166,31 @@ def confusion_section(case: Case) -> Iterator[str]:
     confusion = case.diagnosis.sets[name].confusion
     figure, axes = confusion_matrix(confusion.matrix, confusion.names[:-1])
     shown = [*shown_classes(confusion.matrix), len(confusion.names) - 1]
-    cells = [(row, column) for row in shown for column in shown]
-    wrong = [cell for cell in cells if cell[0] != cell[1] and confusion.matrix[cell]]
-    wrong = sorted(wrong, key=lambda cell: -confusion.matrix[cell])[:CELLS]
+    wrong = _telling_cells(confusion.matrix, shown)
+    for row, column in wrong:
+        corner = shown.index(column) - 0.5, shown.index(row) - 0.5
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.2))
     areas = {
         f"cell-{row}-{column}": cell_area(axes, shown.index(column), shown.index(row))
         for row, column in wrong
     }
     yield paragraph(
-        f"Of {name}, at its threshold. A click on one of the {len(wrong)} fullest cells off the "
-        "diagonal shows its objects below the picture."
+        f"Of {name}, at its threshold. A click on a framed cell shows its objects below the "
+        f"picture: {len(wrong)} cells, the most frequent mix-ups and the fullest others."
     )
     yield picture_with_links(figure, f"confusion matrix of {name}", "confusion", areas)
     for row, column in wrong:
         gallery = confusion_pictures(case.diagnosis, case.images, name, row, column, SHOWN)
         yield shown_on_click(f"cell-{row}-{column}", "\n".join(_gallery(gallery)))
+
+
+def _telling_cells(matrix: Integers, shown: Sequence[int]) -> list[tuple[int, int]]:
+    """The fullest cells off the diagonal, one half of them mix-ups of two classes if there are."""
+    nothing = len(matrix) - 1
+    wrong = [(row, column) for row in shown for column in shown if row != column]
+    wrong = sorted((c for c in wrong if matrix[c]), key=lambda cell: -matrix[cell])
+    mixed = [cell for cell in wrong if nothing not in cell][: CELLS // 2]
+    return mixed + [cell for cell in wrong if nothing in cell][: CELLS - len(mixed)]
 
 
 def images_section(case: Case) -> Iterator[str]:

@@ -100,6 +100,12 @@ class TestFolder:
         assert "<script" not in page
         assert not re.search(r"""(?:src|href)=["'](?!data:|#|[\w.]+["'])""", page)
 
+    def test_every_framed_cell_opens_something(self, out):
+        page = page_of(out)
+        anchors = re.findall(r'<area [^>]*href="#([^"]+)"', page)
+        assert len(anchors) == 2  # missed objects of each class; the box on nothing scores too low
+        assert all(page.count(f'id="{anchor}"') == 1 for anchor in anchors)
+
     def test_the_page_says_what_the_tables_say(self, out):
         with (out / "objects.csv").open(encoding="utf-8") as file:
             moved = [row["transition"] for row in csv.DictReader(file)]
