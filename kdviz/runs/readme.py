@@ -34,6 +34,11 @@ def overview() -> bytes:
     return to_png(figure)
 
 
+def notebooks_table() -> str:
+    """The map of the suite."""
+    return suite_map("notebooks/")
+
+
 def methods_table() -> str:
     """One row a method: what it does, its overhead, and where it works."""
     families = " | ".join(combinations.FAMILIES)
@@ -78,17 +83,14 @@ def results_table() -> str:
 
 def filled(text: str) -> str:
     """The README with its generated parts put between their marks."""
-    parts = {
-        "notebooks": suite_map("notebooks/"),
-        "methods": methods_table(),
-        "results": results_table(),
-    }
-    for mark, content in parts.items():
-        begin, end = f"<!-- {mark}: begin -->\n", f"<!-- {mark}: end -->"
+    parts = {"notebooks": notebooks_table, "methods": methods_table, "results": results_table}
+    marks = {part: (f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->") for part in parts}
+    for begin, end in marks.values():
         if text.count(begin) != 1 or text.count(end) != 1:
             raise ValueError(f"the README must hold {begin.strip()} and {end} once")
+    for part, (begin, end) in marks.items():
         before, rest = text.split(begin)
-        text = before + begin + content + "\n" + end + rest.split(end)[1]
+        text = before + begin + parts[part]() + "\n" + end + rest.split(end)[1]
     return text
 
 

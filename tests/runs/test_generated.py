@@ -28,7 +28,7 @@ def test_a_refusal_says_what_to_use_instead():
 
 
 def test_marks_must_be_there():
-    with pytest.raises(ValueError, match="methods: begin"):
+    with pytest.raises(ValueError, match="notebooks: begin"):
         filled("# no marks")
 
 
