@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests that run at once; each may take two gigabytes.
+JOBS ?= 2
 
 .PHONY: help demo test lab notebooks bench format zoo
 help:  ## show this list
@@ -22,8 +24,8 @@ test: $(READY)  ## lint, check types, test, execute the notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest
-	$(BIN)/pytest --nbval-lax notebooks
+	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --nbval-lax notebooks
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
