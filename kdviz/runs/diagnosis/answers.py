@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from kdviz.diagnosis.errors import BoxType
+from kdviz.diagnosis.overlaps import Integers
 from kdviz.diagnosis.verdicts import ObjectVerdicts, Verdict
 from kdviz.engine.coco_input import GroundTruth
 from kdviz.plots.objects import Answer
+from kdviz.structures import Detection
 
 _BOX_SAYS = {
     BoxType.BACKGROUND: "on nothing",
@@ -88,6 +91,23 @@ def title_of(truth: GroundTruth, object_: int) -> str:
 def file_of(truth: GroundTruth, image: int) -> str:
     """Name of the file of an image, short; its id where the annotations tell none."""
     return Path(truth.file_names[image]).stem or f"image {truth.image_ids[image]}"
+
+
+def found_on(one: ObjectVerdicts, image: int) -> tuple[Detection, Integers]:
+    """The boxes of a set that count on an image, and their positions in the set.
+
+    Args:
+        one: verdicts of the set.
+        image: number of the image.
+    """
+    boxes = one.typed.boxes
+    counts = (boxes.image == image) & (boxes.scores >= one.threshold)
+    kept = np.flatnonzero(counts & (one.typed.type != BoxType.SURPLUS))
+    return Detection(
+        torch.from_numpy(corners(boxes.boxes[kept])),
+        torch.from_numpy(boxes.scores[kept]),
+        torch.from_numpy(boxes.category[kept] + 1),
+    ), kept
 
 
 def corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

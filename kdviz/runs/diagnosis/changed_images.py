@@ -10,14 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from kdviz.diagnosis.diagnose import Diagnosis
-from kdviz.diagnosis.errors import BoxType
 from kdviz.diagnosis.per_image import most_improved
 from kdviz.plots.boxes import compare_detections
 from kdviz.plots.theme import in_role_order
-from kdviz.runs.diagnosis.answers import called, corners, file_of
+from kdviz.runs.diagnosis.answers import called, corners, file_of, found_on
 from kdviz.runs.diagnosis.galleries import Gallery, take, told
 from kdviz.runs.diagnosis.image_files import ImageFiles
-from kdviz.structures import Detection
 
 Which = Literal["worst", "improved", "worsened"]
 
@@ -78,15 +76,7 @@ def _image_figure(diagnosis: Diagnosis, image: int, pixels: NDArray[np.uint8]) -
     }
     found, mistakes = {}, []
     for name in in_role_order(diagnosis.sets):
-        one = diagnosis.sets[name].verdicts
-        boxes = one.typed.boxes
-        counts = (boxes.image == image) & (boxes.scores >= one.threshold)
-        kept = np.flatnonzero(counts & (one.typed.type != BoxType.SURPLUS))
-        found[name] = Detection(
-            torch.from_numpy(corners(boxes.boxes[kept])),
-            torch.from_numpy(boxes.scores[kept]),
-            torch.from_numpy(boxes.category[kept] + 1),
-        )
+        found[name], _ = found_on(diagnosis.sets[name].verdicts, image)
         mistakes.append(f"{name} {diagnosis.sets[name].images.mistakes[image]}")
     caption = f"{file_of(truth, image)}: wrong boxes and missed objects: {', '.join(mistakes)}."
     return compare_detections(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -15,10 +14,9 @@ from kdviz.diagnosis.groups import GroupedBoxes
 from kdviz.diagnosis.overlaps import Integers
 from kdviz.plots import group_gallery
 from kdviz.plots.theme import in_role_order
-from kdviz.runs.diagnosis.answers import corners
+from kdviz.runs.diagnosis.answers import corners, found_on
 from kdviz.runs.diagnosis.galleries import Gallery, take, told
 from kdviz.runs.diagnosis.image_files import ImageFiles
-from kdviz.structures import Detection
 
 _READING = "Black: objects. Thick and dashed: one box around several. Thin: all others on them."
 
@@ -89,7 +87,10 @@ def _figure(
 ) -> Figure:
     truth, names = diagnosis.inputs.truth, in_role_order(groups)
     numbers = [int(truth.image[members[0]]) for members, _ in views]
-    found = {name: [_found(diagnosis, name, image) for image in numbers] for name in names}
+    found = {
+        name: [found_on(diagnosis.sets[name].verdicts, image) for image in numbers]
+        for name in names
+    }
     return group_gallery(
         [pixels for _, pixels in views],
         [corners(truth.boxes[members]) for members, _ in views],
@@ -106,16 +107,3 @@ def _figure(
 
 def _group_of_box(one: GroupedBoxes) -> Integers:
     return np.array([one.group[covered[0]] for covered in one.covered], np.int64)
-
-
-def _found(diagnosis: Diagnosis, name: str, image: int) -> tuple[Detection, Integers]:
-    """The boxes of a set that count on an image, and their positions in the set."""
-    one = diagnosis.sets[name].verdicts
-    boxes = one.typed.boxes
-    kept = np.flatnonzero((boxes.image == image) & (boxes.scores >= one.threshold))
-    detection = Detection(
-        torch.from_numpy(corners(boxes.boxes[kept])),
-        torch.from_numpy(boxes.scores[kept]),
-        torch.from_numpy(boxes.category[kept] + 1),
-    )
-    return detection, kept
