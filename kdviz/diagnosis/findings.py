@@ -35,6 +35,9 @@ ENDS = {
     "frequency": ("of rare classes", "of frequent classes"),
     "blur": ("sharp", "blurred"),
     "contrast": ("of low contrast", "of high contrast"),
+    "lookalike": ("without look-alikes around", "with look-alikes around"),
+    "cue": ("without a cue beside them", "with a cue beside them"),
+    "outside": ("rich inside", "rich outside"),
 }
 """What objects at the weak and at the strong end of a factor are called."""
 
