@@ -19,6 +19,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from kdviz.plots.glyphs import GlyphCanvas
+
 PAPER = "#ffffff"
 INK = "#1f2933"
 FAINT = "#c4ccd4"
@@ -119,9 +121,9 @@ def theme() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Picture:
-    """An empty figure of this size in inches, with an Agg canvas."""
+    """An empty figure of this size in inches, with an Agg canvas that keeps letters."""
     figure = Picture(figsize=(width, height), dpi=DPI, facecolor=PAPER)
-    FigureCanvasAgg(figure)
+    GlyphCanvas(figure)
     return figure
 
 
