@@ -11,6 +11,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from PIL import Image
 
+from kdviz.plots.pixels import PixelImage
 from kdviz.structures import Batch, Level
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -129,21 +130,27 @@ def show_image(axes: Axes, image: NDArray[np.uint8]) -> AxesImage:
     size = max(1, round(panel.width)), max(1, round(panel.height))
     kind = Image.Resampling.BOX if width > size[0] else Image.Resampling.NEAREST
     image = np.asarray(Image.fromarray(image).resize(size, kind))
-    return axes.imshow(image, extent=(0, width, height, 0), interpolation="nearest", aspect="equal")
+    return _add(axes, image, (width, height))
 
 
 def show_map(axes: Axes, values: NDArray[Any], stride: float, **options: Any) -> AxesImage:
     """Draw a map over what is there: cell (i, j) covers [j s, (j+1) s) x [i s, (i+1) s) pixels."""
     height, width = values.shape[:2]
     limits = axes.get_xlim(), axes.get_ylim()
-    drawn = axes.imshow(
-        values,
-        extent=(0, width * stride, height * stride, 0),
-        interpolation="nearest",
-        aspect="equal",
-        **options,
-    )
+    axes.set_aspect("equal")
+    drawn = _add(axes, values, (width * stride, height * stride), **options)
     axes.set(xlim=limits[0], ylim=limits[1])
+    return drawn
+
+
+def _add(axes: Axes, values: NDArray[Any], size: tuple[float, float], **options: Any) -> AxesImage:
+    """Put an image of this width and height in the corner of some axes."""
+    alpha = options.pop("alpha", None)
+    drawn = PixelImage(axes, interpolation="nearest", **options)
+    drawn.set(data=values, alpha=alpha, clip_path=axes.patch)
+    drawn.set_extent((0, size[0], size[1], 0))
+    drawn.autoscale_None()
+    axes.add_image(drawn)
     return drawn
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import XAxis, YAxis
+from matplotlib.axis import Axis, XAxis, YAxis
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.scale import LinearScale
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from kdviz.plots.theme import DPI, FIGURE_WIDTH, INK, new_figure
 
@@ -58,13 +60,31 @@ class ImageAxes(Axes):
 
 
 class _TicklessXAxis(XAxis):
+    def clear(self) -> None:
+        _untick(self)
+
     def set_clip_path(self, path: Any, transform: Any = None) -> None:
         Artist.set_clip_path(self, path, transform)
 
 
 class _TicklessYAxis(YAxis):
+    def clear(self) -> None:
+        _untick(self)
+
     def set_clip_path(self, path: Any, transform: Any = None) -> None:
         Artist.set_clip_path(self, path, transform)
+
+
+def _untick(axis: Any) -> None:
+    axis._set_scale(_TicklessScale(axis))
+
+
+class _TicklessScale(LinearScale):
+    def set_default_locators_and_formatters(self, axis: Axis) -> None:
+        axis.set_major_locator(NullLocator())
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(NullFormatter())
+        axis.set_minor_formatter(NullFormatter())
 
 
 @dataclass(frozen=True)
