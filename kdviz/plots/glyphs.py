@@ -30,7 +30,7 @@ class GlyphCanvas(FigureCanvasAgg):
 
     def get_renderer(self) -> RendererAgg:
         """The renderer of the figure's present size, which is made once."""
-        wanted = (*self.figure.bbox.size, self.figure.dpi)
+        wanted = (*self.get_width_height(physical=True), self.figure.dpi)
         if wanted != self._made_for:
             self.renderer = GlyphRenderer(*wanted)
             self._made_for = wanted

@@ -123,7 +123,9 @@ def show_image(axes: Axes, image: NDArray[np.uint8]) -> AxesImage:
     at the same coordinates. The axis lines are switched off rather than emptied, for speed too.
     """
     height, width = image.shape[:2]
-    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_aspect("equal")
     axes.set_axis_off()
     axes.apply_aspect()
     panel = axes.get_window_extent()
@@ -139,7 +141,8 @@ def show_map(axes: Axes, values: NDArray[Any], stride: float, **options: Any) ->
     limits = axes.get_xlim(), axes.get_ylim()
     axes.set_aspect("equal")
     drawn = _add(axes, values, (width * stride, height * stride), **options)
-    axes.set(xlim=limits[0], ylim=limits[1])
+    axes.set_xlim(limits[0])
+    axes.set_ylim(limits[1])
     return drawn
 
 
@@ -147,7 +150,9 @@ def _add(axes: Axes, values: NDArray[Any], size: tuple[float, float], **options:
     """Put an image of this width and height in the corner of some axes."""
     alpha = options.pop("alpha", None)
     drawn = PixelImage(axes, interpolation="nearest", **options)
-    drawn.set(data=values, alpha=alpha, clip_path=axes.patch)
+    drawn.set_data(values)
+    drawn.set_alpha(alpha)
+    drawn.set_clip_path(axes.patch)
     drawn.set_extent((0, size[0], size[1], 0))
     drawn.autoscale_None()
     axes.add_image(drawn)

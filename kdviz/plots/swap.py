@@ -103,10 +103,11 @@ def _draw_cells(
     axes.set_facecolor(PAPER)
     axes.imshow(values, cmap=scale.colours, norm=scale.norm, aspect="auto", interpolation="nearest")
     axes.spines[:].set_visible(False)
+    colours = scale.colours(scale.norm(values))
     for row, column in np.ndindex(values.shape):
         value = float(values[row, column])
         fits = np.isfinite(value)
-        colour = to_hex(scale.colours(scale.norm(value))) if fits else PAPER
+        colour = to_hex(colours[row, column]) if fits else PAPER
         text = f"{value:.2f}" if fits else "-"
         axes.text(column, row, text, size=NUMBER_SIZE, ha="center", va="center_baseline",
                   color=text_colour_on(colour))  # fmt: skip
@@ -117,7 +118,8 @@ def _draw_cells(
 def _frame(axes: Axes, row: int, column: int, colour: str, line_width: float) -> None:
     inset = 0.035
     corner, side = (column - 0.5 + inset, row - 0.5 + inset), 1 - 2 * inset
-    axes.add_patch(
+    # As an artist it leaves the limits alone, which it lies in and which are slow to find anew.
+    axes.add_artist(
         Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=line_width)
     )
 

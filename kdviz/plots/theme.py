@@ -8,6 +8,8 @@ light, so that a figure reads the same in a dark notebook.
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from kdviz.plots.glyphs import GlyphCanvas
@@ -134,15 +137,36 @@ def to_png(figure: Figure, compression: int = 6) -> bytes:
         figure: any matplotlib figure.
         compression: zlib level in [0, 9]; 1 is three times faster than 6 and a little larger.
     """
+    file = io.BytesIO()
+    Image.fromarray(_drawn(figure)).save(file, format="png", compress_level=compression)
+    return file.getvalue()
+
+
+def to_quick_png(figure: Figure) -> bytes:
+    """The same picture as `to_png`, several times faster and a little larger.
+
+    A PNG may foretell each row from its neighbours in five ways. Of figures with as much plain
+    paper as ours that saves little, and to try the five takes most of the time.
+    """
+    pixels = _drawn(figure)
+    height, width = pixels.shape[:2]
+    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)  # each begins with 0: not foretold
+    rows[:, 1:] = pixels.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def _drawn(figure: Figure) -> NDArray[np.uint8]:
     canvas = figure.canvas
     if not isinstance(canvas, FigureCanvasAgg):
         canvas = FigureCanvasAgg(figure)
     with theme():
         canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    file = io.BytesIO()
-    pixels.save(file, format="png", compress_level=compression)
-    return file.getvalue()
+    return np.asarray(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
 
 
 def role_colour(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kdviz.plots.theme import to_png
+from kdviz.plots.theme import to_png, to_quick_png
 from kdviz.widgets.controls import make_control, need_ipywidgets
 from kdviz.widgets.picture import live_picture
 from kdviz.widgets.places import Places
@@ -59,7 +59,7 @@ class InteractiveFigure:
         self._pick = pick
         self._static: Any = None
         self.controls = {name: control.source for name, control in controls.items()}
-        png = self._paint(compression=6)
+        png = self._paint(to_png)
         self.picture = live_picture(png, None if pick is None else self.click)
         self.picture.alt = self._told()
         self.message = widgets.HTML()
@@ -114,10 +114,10 @@ class InteractiveFigure:
             for name, value in values.items():
                 self.controls[name].value = value
 
-    def _paint(self, compression: int) -> bytes:
+    def _paint(self, encode: Callable[[Figure], bytes]) -> bytes:
         self._painted = self.state
         figure = self.figure()
-        png = to_png(figure, compression)
+        png = encode(figure)
         self._places = Places(figure)
         return png
 
@@ -126,7 +126,7 @@ class InteractiveFigure:
             return  # the second of several controls that were set together
         try:
             with _swept():
-                self.picture.value = self._paint(compression=1)
+                self.picture.value = self._paint(to_quick_png)
         except Exception as error:
             self._complain(error)
             return

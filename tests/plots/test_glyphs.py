@@ -63,3 +63,14 @@ def test_a_figure_of_another_size_or_resolution_gets_its_own_renderer():
     assert figure.canvas.get_renderer().width == 400
     figure.dpi = 50
     assert figure.canvas.get_renderer().width == 200
+
+
+def test_a_figure_has_the_size_that_matplotlib_gives_it():
+    rounded = 0
+    for width in np.arange(3, 10, 0.0437):
+        figure = new_figure(width, 1)
+        kept = figure.canvas.get_renderer()
+        plain = FigureCanvasAgg(figure).get_renderer()
+        assert (kept.width, kept.height) == (plain.width, plain.height)
+        rounded += kept.width != width * 100
+    assert rounded > 50

@@ -19,6 +19,7 @@ from kdviz.plots.theme import (
     name_colours,
     role_colour,
     text_colour_on,
+    to_quick_png,
 )
 
 # Machado, Oliveira and Fernandes 2009, severity 1, linear RGB.
@@ -94,3 +95,12 @@ def test_png_is_opaque_and_small(image):
     assert picture.mode == "RGB"
     assert DPI <= 120
     assert picture.size == tuple(round(x * DPI) for x in figure.get_size_inches())
+
+
+def test_a_quick_png_is_the_same_picture(image):
+    figure, _ = draw_boxes(image, [[3, 4, 20, 30]])
+    quick, small = to_quick_png(figure), to_png(figure)
+    pictures = [Image.open(io.BytesIO(png)) for png in (quick, small)]
+    assert pictures[0].mode == "RGB"
+    np.testing.assert_array_equal(*[np.asarray(picture) for picture in pictures])
+    assert len(quick) < np.asarray(pictures[0]).size / 5
