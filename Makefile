@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Threads that wait must not hold a core that another process needs: it would take ten times as long.
+export OMP_WAIT_POLICY ?= PASSIVE
 # Tests that run at once; each may take two gigabytes.
 JOBS ?= 2
 
