@@ -176,7 +176,7 @@ def _view(
     around = np.flatnonzero((truth.image == image) & (np.arange(len(truth.image)) != object_))
     return ObjectView(
         image=images[image],
-        title=title_of(truth, object_) if object_ >= 0 else f"no object, {file_of(truth, image)}",
+        title=title_of(truth, object_) if object_ >= 0 else f"no match, {file_of(truth, image)}",
         answers=answers,
         box=corners(truth.boxes[object_]) if object_ >= 0 else None,
         neighbours=corners(truth.boxes[around]),

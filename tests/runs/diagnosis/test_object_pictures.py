@@ -165,7 +165,7 @@ def test_what_is_missed_and_what_is_found_in_vain(diagnosis, images):
     assert "missed\n.20 is below .50" in words(missed.figure)
     vain = confusion_pictures(diagnosis, images, "student", BACKGROUND, "cat")
     assert vain.text == "1 cat box of the student matches no object."
-    assert "no object, b" in words(vain.figure)
+    assert "no match, b" in words(vain.figure)
     assert "on nothing\nscore .95" in words(vain.figure)
     right = confusion_pictures(diagnosis, images, "teacher", "dog", "dog")
     assert right.text == "1 dog object is found by the teacher."
