@@ -57,10 +57,7 @@ def compare_ap(
     if not order or any(len(results[name]) == 0 for name in order):
         raise ValueError("compare_ap needs at least one name, and a value for each name")
     colours = name_colours(order)
-    left = min(2.8, 0.33 * width, max(text_size(name, 9)[0] for name in order) / 72 + 0.15)
-    figure, (axes,) = chart_panels(
-        [""], height=0.34 * len(order) + 0.1, left=left, right=1.95, caption=caption, width=width
-    )
+    figure, axes, left = _row_chart(order, caption, width)
     for row, name in enumerate(order):
         seeds, colour = np.asarray(results[name], dtype=np.float64), colours[name]
         mean = seeds.mean()
@@ -126,10 +123,7 @@ def ap_differences(
     if not order or any(len(differences[name]) == 0 for name in order):
         raise ValueError("ap_differences needs at least one method, and a value for each")
     colours = name_colours(order)
-    left = min(2.8, 0.33 * width, max(text_size(name, 9)[0] for name in order) / 72 + 0.15)
-    figure, (axes,) = chart_panels(
-        [""], height=0.34 * len(order) + 0.1, left=left, right=1.95, caption=caption, width=width
-    )
+    figure, axes, left = _row_chart(order, caption, width)
     reach = 0.0
     for row, name in enumerate(order):
         seeds, colour = np.asarray(differences[name], dtype=np.float64), colours[name]
@@ -235,3 +229,14 @@ def t_interval(values: Any) -> tuple[float, float]:
     quantile = _T95[count - 2] if count - 2 < len(_T95) else 1.96
     half = quantile * float(array.std(ddof=1)) / count**0.5
     return mean - half, mean + half
+
+
+def _row_chart(
+    names: Sequence[str], caption: str | None, width: float
+) -> tuple[Figure, Axes, float]:
+    """A chart with a row for each name, and the inches that the names may take."""
+    left = min(2.8, 0.33 * width, max(text_size(name, 9)[0] for name in names) / 72 + 0.15)
+    figure, (axes,) = chart_panels(
+        [""], height=0.34 * len(names) + 0.1, left=left, right=1.95, caption=caption, width=width
+    )
+    return figure, axes, left

@@ -20,6 +20,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from PIL import Image
 
 from kdviz.runs.html_style import INDEX_STYLE, PAGE_STYLE
+from kdviz.runs.pages import document
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 """Type of an output that only a running kernel can draw."""
@@ -89,9 +90,8 @@ def notebook_page(
         raise ValueError(f"the page of {title} would load from the network: {found.group()}")
     name = html.escape(title)
     body = _LINK.sub(lambda link: _to_page(link, pages), body)
-    head = _HEAD.format(title=name, style=PAGE_STYLE)
     nav = f'<nav><a href="index.html">kdviz</a> <a href="{name}.ipynb">{name}.ipynb</a></nav>'
-    return f"{head}<body>\n{nav}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    return document(title, f"{nav}\n<main>\n{body}\n</main>", PAGE_STYLE)
 
 
 def index_page(cards: Sequence[Card], note: str = "") -> str:
@@ -106,7 +106,7 @@ def index_page(cards: Sequence[Card], note: str = "") -> str:
     seconds = sum(card.seconds for card in cards)
     told = ", ".join(filter(None, (f"{state} in {seconds:.0f} s", note)))
     body = _INDEX_BODY.format(told=html.escape(told), cards="\n".join(map(_card, cards)))
-    return _HEAD.format(title="kdviz", style=INDEX_STYLE) + body
+    return document("kdviz", body, INDEX_STYLE)
 
 
 def drop_live_views(notebook: nbformat.NotebookNode) -> None:
@@ -251,26 +251,10 @@ _TEMPLATE = """\
 {%- endblock codecell -%}
 """
 
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-"""
-
-_INDEX_BODY = """<body>
-<h1>kdviz</h1>
+_INDEX_BODY = """<h1>kdviz</h1>
 <p>Where and why a small detector learns from a big one. Each page is an executed notebook; all of
 them open without a network.</p>
 <p class="told">{told}</p>
 <main>
 {cards}
-</main>
-</body>
-</html>
-"""
+</main>"""

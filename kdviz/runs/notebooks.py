@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import papermill
 import yaml
+from nbclient import NotebookClient
 from papermill.exceptions import PapermillExecutionError
 
 import kdviz
@@ -227,6 +228,22 @@ def _parameter(line: str) -> Parameters:
         case [ast.Assign(targets=[ast.Name(id=name)], value=value)]:
             return {name: ast.literal_eval(value)}
     raise ValueError(line)
+
+
+def execute(notebook: nbformat.NotebookNode) -> None:
+    """Run every cell with the notebook's own defaults, in the folder of the notebooks.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed.
+    """
+    NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        coalesce_streams=True,
+        extra_arguments=KERNEL_ARGUMENTS,
+        resources={"metadata": {"path": str(FOLDER)}},
+    ).execute()
 
 
 def check_name(name: str, where: str) -> None:

@@ -16,12 +16,31 @@ Area = tuple[float, float, float, float]
 """A part of a picture: left, top, right, bottom in pixels from its top left."""
 
 
+_EVIDENCE_STYLE = """\
+img { max-width: 100%; background: #fff; border-radius: 4px; }
+table.numbers td:not(:first-child), table.numbers th:not(:first-child) { text-align: right; }
+.on-click { display: none; }
+.on-click:target { display: block; }
+"""
+
+
 def page(title: str, body: str) -> str:
-    """A whole page.
+    """A whole page of pictures and numbers.
 
     Args:
         title: of the browser's tab, plain text.
         body: HTML.
+    """
+    return document(title, body, PAGE_STYLE + _EVIDENCE_STYLE)
+
+
+def document(title: str, body: str, style: str) -> str:
+    """A whole page of a style of its own.
+
+    Args:
+        title: of the browser's tab, plain text.
+        body: HTML.
+        style: CSS.
     """
     return f"""<!doctype html>
 <html lang="en">
@@ -31,11 +50,7 @@ def page(title: str, body: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{html.escape(title)}</title>
 <style>
-{PAGE_STYLE}
-img {{ max-width: 100%; background: #fff; border-radius: 4px; }}
-table.numbers td:not(:first-child), table.numbers th:not(:first-child) {{ text-align: right; }}
-.on-click {{ display: none; }}
-.on-click:target {{ display: block; }}</style>
+{style}</style>
 </head>
 <body>
 {body}

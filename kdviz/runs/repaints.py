@@ -17,7 +17,6 @@ from typing import Any
 
 import nbformat
 import numpy as np
-from nbclient import NotebookClient
 
 from kdviz.runs import notebooks
 from kdviz.runs.environment import environment
@@ -125,14 +124,7 @@ def _has_live_figures(notebook: nbformat.NotebookNode) -> bool:
 
 def _time_in_kernel(notebook: nbformat.NotebookNode) -> list[dict[str, Any]]:
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
-    NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        coalesce_streams=True,
-        extra_arguments=notebooks.KERNEL_ARGUMENTS,
-        resources={"metadata": {"path": str(notebooks.FOLDER)}},
-    ).execute()
+    notebooks.execute(notebook)
     (printed,) = (x.text for x in notebook.cells[-1].outputs if x.get("name") == "stdout")
     rows: list[dict[str, Any]] = json.loads(printed)
     return rows

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from kdviz.files import write_atomically
@@ -38,14 +37,7 @@ def store_notebooks(names: Sequence[str] = ()) -> None:
         path = notebooks.FOLDER / f"{name}.ipynb"
         print(path.name, flush=True)
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(
-            notebook,
-            timeout=600,
-            kernel_name="python3",
-            coalesce_streams=True,
-            extra_arguments=notebooks.KERNEL_ARGUMENTS,
-            resources={"metadata": {"path": str(notebooks.FOLDER)}},
-        ).execute()
+        notebooks.execute(notebook)
         clean(notebook)
         content = nbformat.writes(notebook) + "\n"
         if len(content.encode()) > MOST_BYTES:

@@ -83,14 +83,13 @@ def open_case(
         FileNotFoundError: there is no such file, folder, or image that a detector should see.
         ValueError: something cannot be diagnosed.
     """
-    truth = read_annotations(annotations)
     beside = None if isinstance(annotations, Mapping) else annotations
-    files = find_images(truth, beside, images)
     detectors = [name for name, source in sources.items() if not _is_results(source)]
-    if detectors and files.missing:
-        raise FileNotFoundError(f"{', '.join(detectors)} cannot detect: {files.complaint}")
     inside = None
     if detectors:
+        files = find_images(read_annotations(annotations), beside, images)
+        if files.missing:
+            raise FileNotFoundError(f"{', '.join(detectors)} cannot detect: {files.complaint}")
         data = _data(annotations, files)
         opened: dict[str, Any] = {name: _open(sources[name], data, name) for name in detectors}
         if {TEACHER, STUDENT} <= set(opened):
@@ -101,6 +100,7 @@ def open_case(
         inputs = read_inputs(annotations, **{**sources, **found})
     else:
         inputs = read_inputs(annotations, **sources)
+        files = find_images(inputs.truth, beside, images)
     diagnosis = diagnose(inputs, thresholds=thresholds, draws=draws, seed=seed)
     factors = _factors(inputs, files)
     judged = {name: one.verdicts for name, one in diagnosis.sets.items()}
