@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -21,7 +22,8 @@ def train_preset(name: Preset, size: int = 800) -> v2.Compose:
 
     Every preset first drops crowd boxes and last clips boxes to the image and removes those under
     one pixel; ``labels``, ``iscrowd``, ``area`` and ``annotation_ids`` follow the boxes that stay.
-    ``area`` remains that of the annotation, in pixels of the file.
+    ``area`` remains that of the annotation, in pixels of the file; ``flipped`` says whether the
+    image was mirrored.
 
     ``none`` augments nothing; ``flip`` mirrors half of the images; ``flip-jitter`` adds brightness,
     contrast, saturation and hue; ``ssd`` adds zooming out and crops that keep an overlap with some
@@ -38,19 +40,18 @@ def train_preset(name: Preset, size: int = 800) -> v2.Compose:
 
     Reference: Liu et al., SSD, ECCV 2016, arXiv:1512.02325 (crops, zoom-out, photometric).
     """
-    flip = v2.RandomHorizontalFlip(p=0.5)
     augmentations = {
         "none": [],
-        "flip": [flip],
-        "flip-jitter": [v2.RandomPhotometricDistort(), flip],
+        "flip": [_flip],
+        "flip-jitter": [v2.RandomPhotometricDistort(), _flip],
         "ssd": [
             v2.RandomPhotometricDistort(),
             v2.RandomZoomOut(fill=list(_MEAN_COLOUR)),
             v2.RandomIoUCrop(),
-            flip,
+            _flip,
         ],
         "multiscale": [
-            flip,
+            _flip,
             v2.RandomShortestSize([size * k // 25 for k in range(15, 26)], max_size=size * 5 // 3),
         ],
     }
@@ -79,6 +80,19 @@ def drop_crowd(target: Target) -> Target:
     if isinstance(boxes, tv_tensors.BoundingBoxes):
         short["boxes"] = tv_tensors.wrap(short["boxes"], like=boxes)
     return {**target, **short}
+
+
+def mirror(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+    """Image and boxes mirrored left to right, and ``flipped`` set."""
+    boxes = v2.functional.horizontal_flip(target["boxes"])
+    mirrored = {**target, "boxes": boxes, "flipped": torch.tensor(True)}
+    return v2.functional.horizontal_flip(image), mirrored
+
+
+def _flip(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+    if torch.rand(()) < 0.5:
+        return mirror(image, target)
+    return image, {**target, "flipped": torch.tensor(False)}
 
 
 def _drop_crowd(image: Tensor, target: Target) -> tuple[Tensor, Target]:

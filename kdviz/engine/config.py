@@ -48,6 +48,8 @@ class TrainConfig(BaseModel):
     """Processes, one a device; start more than one with torchrun or ``fabric run``."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Losses are computed in float32 whatever this says."""
+    teacher_cache: bool = False
+    """Compute the teacher's maps of every view once and read them from disk afterwards."""
     workers: int = Field(default=0, ge=0)
     """Processes that load images; 0 loads in the training process."""
 

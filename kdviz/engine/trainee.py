@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdviz.detectors.parts import DetectorParts, Pass, in_eval
+from kdviz.engine.teacher_cache import TeacherCache
 from kdviz.methods.base import Method
 from kdviz.structures import Batch, Target
 
@@ -25,6 +26,7 @@ class Trainee(nn.Module):
         student: the detector that learns.
         teacher: a frozen detector; None trains the student alone.
         methods: what it learns from the teacher beside the ground truth.
+        kept: the teacher's maps of earlier, instead of a forward pass each time; None computes.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Trainee(nn.Module):
         student: DetectorParts,
         teacher: DetectorParts | None = None,
         methods: Sequence[Method] = (),
+        kept: TeacherCache | None = None,
     ) -> None:
         super().__init__()
         if methods and teacher is None:
@@ -39,7 +42,7 @@ class Trainee(nn.Module):
         self.model = student.model
         self.adapters = nn.ModuleList(methods)
         self.methods = tuple(methods)
-        self.student, self.teacher = student, teacher
+        self.student, self.teacher, self.kept = student, teacher, kept
 
     def forward(self, images: Images, targets: Targets) -> dict[str, Tensor]:
         """Unweighted losses of one batch: the detector's own, then those of each method."""
@@ -50,7 +53,7 @@ class Trainee(nn.Module):
         batch = seen.batch
         losses = dict(self.student.losses(seen.output, batch))
         if self.teacher is not None:
-            taught = Pass(self.teacher, batch)
+            taught = self._taught(batch)
             for method in self.methods:
                 for key, loss in method(seen, taught, batch).losses.items():
                     if key in losses:
@@ -74,7 +77,11 @@ class Trainee(nn.Module):
             moved = [{key: value.to(device) for key, value in x.items()} for x in targets]
             with in_eval(self.model):  # resize as for evaluation
                 batch = self.student.preprocess([image.to(device) for image in images], moved)
-            yield Pass(self.student, batch), Pass(self.teacher, batch), batch
+            yield Pass(self.student, batch), self._taught(batch), batch
+
+    def _taught(self, batch: Batch) -> Pass:
+        assert self.teacher is not None
+        return Pass(self.teacher, batch) if self.kept is None else self.kept.pass_of(batch)
 
 
 def term_of(key: str) -> str:

@@ -19,6 +19,7 @@ from kdviz.datasets.transforms import train_preset
 from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.engine.evaluate import evaluate
 from kdviz.engine.guards import check_classes, check_label_map, check_pair
+from kdviz.engine.teacher_cache import TeacherCache
 from kdviz.engine.train import make_fabric
 from kdviz.engine.trainee import Trainee
 from kdviz.methods import Method, TermWeight, method_named
@@ -37,6 +38,7 @@ class Prepared:
         fabric: device, precision and processes.
         training: split that is trained on.
         validation: split that is scored.
+        test: split that is scored once, at the end; None without one.
         trainee: student, frozen teacher and methods.
         weights: schedule of each distillation term.
         taught: what ``result.json`` says of the teacher; None without one.
@@ -45,6 +47,7 @@ class Prepared:
     fabric: Fabric
     training: DetectionData
     validation: DetectionData
+    test: DetectionData | None
     trainee: Trainee
     weights: dict[str, TermWeight]
     taught: dict[str, Any] | None
@@ -67,6 +70,7 @@ def prepare(spec: RunSpec) -> Prepared:
     # Random initial weights of student and adapters are drawn here.
     torch.manual_seed(spec.train.seed)
     training, validation = open_splits(spec.data)
+    test = open_test(spec.data, training)
     names = [category.name for category in training.categories]
     student = _detector(spec, spec.student.name, spec.student.weights, len(names))
     check_classes(student, names, "student")
@@ -77,8 +81,12 @@ def prepare(spec: RunSpec) -> Prepared:
         check_pair(student, teacher)
         taught = _trust(teacher, spec.teacher, names, validation, fabric)
     methods, weights = _methods(spec, student, teacher)
-    trainee = Trainee(student, teacher, methods)
-    return Prepared(fabric, training, validation, trainee, weights, taught)
+    kept = None
+    if teacher is not None and spec.train.teacher_cache:
+        preset = spec.train.augmentation
+        kept = TeacherCache.open(CACHE, teacher, training, preset, fabric=fabric)
+    trainee = Trainee(student, teacher, methods, kept)
+    return Prepared(fabric, training, validation, test, trainee, weights, taught)
 
 
 def training_batches(spec: RunSpec, scene: Prepared, start: int = 0) -> DataLoader:
@@ -106,19 +114,47 @@ def open_splits(spec: DataSpec) -> tuple[DetectionData, DetectionData]:
         FileNotFoundError: the folder or an image is missing.
         ValueError: the two splits have different classes, or one cannot be read.
     """
-    path, splits = spec.path, (spec.train, spec.val)
-    if spec.scenes is not None:
-        scenes = spec.scenes
-        path = cached_scenes(
-            CACHE, SceneConfig(size=scenes.size), scenes.train, scenes.val, seed=scenes.seed
-        )
-        splits = ("train", "val")
-    assert path is not None  # DataSpec has one of the two
+    path = _folder(spec)
+    splits = ("train", "val") if spec.scenes else (spec.train, spec.val)
     training, validation = (open_data(path, split, limit=spec.limit) for split in splits)
-    if training.categories != validation.categories:
-        lists = [[category.name for category in x.categories] for x in (training, validation)]
-        raise ValueError(f"the splits of {path} have different classes: {lists[0]} and {lists[1]}")
+    _check_same_classes(training, validation, path)
     return training, validation
+
+
+def open_test(spec: DataSpec, training: DetectionData) -> DetectionData | None:
+    """The test split of a data spec; None if it has none.
+
+    Args:
+        spec: where the images are.
+        training: the training split, whose classes it must have.
+
+    Raises:
+        FileNotFoundError: the folder or an image is missing.
+        ValueError: its classes are not those of the training split, or it cannot be read.
+    """
+    split = spec.test if spec.scenes is None else "test" if spec.scenes.test else None
+    if split is None:
+        return None
+    path = _folder(spec)
+    test = open_data(path, split, limit=spec.limit)
+    _check_same_classes(training, test, path)
+    return test
+
+
+def _folder(spec: DataSpec) -> Path:
+    """Where the images are; scenes are rendered at the first call."""
+    if spec.scenes is None:
+        assert spec.path is not None  # DataSpec has one of the two
+        return spec.path
+    scenes = spec.scenes
+    config = SceneConfig(size=scenes.size)
+    return cached_scenes(CACHE, config, scenes.train, scenes.val, scenes.test, seed=scenes.seed)
+
+
+def _check_same_classes(training: DetectionData, other: DetectionData, path: Path) -> None:
+    if training.categories != other.categories:
+        lists = [[category.name for category in x.categories] for x in (training, other)]
+        raise ValueError(f"the splits of {path} have different classes: {lists[0]} and {lists[1]}")
 
 
 def load_teacher(spec: RunSpec, teacher: TeacherSpec, classes: int) -> DetectorParts:

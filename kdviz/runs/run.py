@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kdviz.datasets.coco import DetectionDataset
+from kdviz.datasets.coco import DetectionData, DetectionDataset
 from kdviz.datasets.loader import eval_loader
 from kdviz.datasets.transforms import train_preset
 from kdviz.engine.coco_metrics import CocoMetrics
@@ -89,8 +89,9 @@ def _fill(folder: Path, spec: RunSpec, scene: Prepared, fresh: bool) -> None:
         batch_size=spec.train.batch_size,
         fabric=scene.fabric,
     )
+    tested = _tested(spec, scene)
     if scene.fabric.is_global_zero:
-        result = _result(spec, scene, metrics, outcome)
+        result = _result(spec, scene, metrics, outcome) | tested
         history = read_history(folder / "metrics.jsonl")
         report = run_report(spec, scene, metrics, results, history)
         write_atomically(folder / "report.html", report)
@@ -176,12 +177,28 @@ def _result(
         "teacher": _taught(spec, scene),
         "data": {
             split: {"hash": data.data_hash, "images": len(data.record["images"])}
-            for split, data in (("train", scene.training), ("val", scene.validation))
+            for split, data in _splits(scene).items()
         },
         "speed": asdict(outcome),
         "environment": environment(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _tested(spec: RunSpec, scene: Prepared) -> dict[str, Any]:
+    """The COCO numbers on the test split; nothing where there is none."""
+    if scene.test is None:
+        return {}
+    batch_size = spec.train.batch_size
+    metrics, _ = evaluate(
+        scene.trainee.student, scene.test, batch_size=batch_size, fabric=scene.fabric
+    )
+    return {"test": metrics.as_dict()["stats"]}
+
+
+def _splits(scene: Prepared) -> dict[str, DetectionData]:
+    splits = {"train": scene.training, "val": scene.validation, "test": scene.test}
+    return {name: data for name, data in splits.items() if data is not None}
 
 
 def _taught(spec: RunSpec, scene: Prepared) -> dict[str, Any] | None:

@@ -15,8 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from kdviz.engine.config import TrainConfig
 from kdviz.methods import TermWeight, method_named
 
-_LATER = ("eval_every",)
-"""Training keys that came after the first runs; left at their default, they change no hash."""
+_LATER: tuple[tuple[str, ...], ...] = (
+    ("train", "eval_every"),
+    ("train", "teacher_cache"),
+    ("data", "test"),
+    ("data", "scenes", "test"),
+)
+"""Keys that came after the first runs; left at their default, they change no hash."""
 
 
 class _Record(BaseModel):
@@ -30,6 +35,8 @@ class SceneSpec(_Record):
     """Training images."""
     val: int = Field(default=300, ge=1)
     """Validation images."""
+    test: int = Field(default=0, ge=0)
+    """Test images: scored once, when everything is decided."""
     size: int = Field(default=128, ge=64)
     """Side of an image, pixels."""
     seed: int = 0
@@ -45,7 +52,9 @@ class DataSpec(_Record):
     train: str = "train"
     """Name of the split that is trained on."""
     val: str = "val"
-    """Name of the split that is scored."""
+    """Name of the split that choices are made on, such as the weight of a term."""
+    test: str | None = None
+    """Name of the split that is scored once, at the end; scenes have one if they have images."""
     min_size: int = Field(default=800, ge=32)
     """Shorter side that images are brought to, pixels."""
     max_size: int = Field(default=1333, ge=32)
@@ -146,9 +155,13 @@ class RunSpec(_Record):
     def hash8(self) -> str:
         """Eight hex digits of the spec's content; two runs share a folder if and only if equal."""
         content = self.model_dump(mode="json")
-        for key in _LATER:
-            if content["train"][key] == TrainConfig.model_fields[key].default:
-                del content["train"][key]
+        for *parents, key in _LATER:
+            place: Any = content
+            record: Any = self
+            for parent in parents:
+                place, record = place and place[parent], getattr(record, parent, None)
+            if place and place[key] == type(record).model_fields[key].default:
+                del place[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
