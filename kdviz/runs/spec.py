@@ -188,6 +188,22 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
             is unknown or out of range; says which.
         FileNotFoundError: there is no such file.
     """
+    content = read_mapping(path, overrides, what="a mapping (name, data, student, ...)")
+    return parse_spec(content, source=str(path))
+
+
+def read_mapping(path: Path, overrides: Sequence[str], *, what: str) -> dict[str, Any]:
+    """The mapping in a YAML file, with ``dotted.key=value`` overrides put into it.
+
+    Args:
+        path: the file.
+        overrides: see `load_spec`.
+        what: what the file must hold, for the message.
+
+    Raises:
+        ValueError: the file is no YAML mapping, or an override has no ``=`` or hits nothing.
+        FileNotFoundError: there is no such file.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"there is no spec {path}; recipes live in notebooks/recipes")
     try:
@@ -195,10 +211,10 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not readable YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a mapping (name, data, student, ...), not {content!r}")
+        raise ValueError(f"{path} must hold {what}, not {content!r}")
     for override in overrides:
         _put(content, override)
-    return parse_spec(content, source=str(path))
+    return content
 
 
 def parse_spec(content: dict[str, Any], source: str = "spec") -> RunSpec:
