@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision import models
 from torchvision.models import detection
-from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.ssd import SSD
@@ -38,20 +38,29 @@ def fcos(
 
 
 def retinanet(
-    body: nn.Module, trunk: Trunk, width: int, num_classes: int, **options: Any
+    body: nn.Module, trunk: Trunk, width: int, num_classes: int, prior: int = 4, **options: Any
 ) -> detection.RetinaNet:
-    """RetinaNet on P3 to P7, prior boxes of 32 to 512 pixels, three octaves of each."""
+    """RetinaNet on P3 to P7, prior boxes of ``prior`` strides, three octaves and shapes of each."""
     pyramid = _pyramid(body, trunk, width, first=3, extra=LastLevelP6P7(width, width))
-    return detection.RetinaNet(pyramid, num_classes, **options)
+    sizes = [prior * stride for stride in (8, 16, 32, 64, 128)]
+    octaves = tuple((side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))) for side in sizes)
+    generator = AnchorGenerator(octaves, ((0.5, 1.0, 2.0),) * len(sizes))
+    return detection.RetinaNet(pyramid, num_classes, **({"anchor_generator": generator} | options))
 
 
 def faster_rcnn(
-    body: nn.Module, trunk: Trunk, width: int, num_classes: int, **options: Any
+    body: nn.Module, trunk: Trunk, width: int, num_classes: int, prior: int = 8, **options: Any
 ) -> detection.FasterRCNN:
-    """Faster R-CNN on P2 to P6; the RoI stage has hidden layers of 4 * ``width``."""
+    """Faster R-CNN on P2 to P6, prior boxes of ``prior`` strides in three shapes.
+
+    The RoI stage has hidden layers of 4 * ``width``.
+    """
     pyramid = _pyramid(body, trunk, width, first=2, extra=LastLevelMaxPool())
     pool = MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2)
     _settle_scales(pool)
+    sizes = tuple((prior * stride,) for stride in (4, 8, 16, 32, 64))
+    generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+    options = {"rpn_anchor_generator": generator} | options
     return detection.FasterRCNN(
         pyramid,
         box_roi_pool=pool,

@@ -46,6 +46,7 @@ class _Name:
     backbone: str
     width: int = 256
     multiplier: float = 1.0
+    prior: int | None = None
 
     @property
     def stem(self) -> str:
@@ -63,8 +64,10 @@ def build(
 ) -> DetectorParts:
     """A detector by name, seen in parts.
 
-    ``"<family>-<backbone>[-c<width>]"``, for example ``"fcos-resnet18-c64"``: ``c64`` is the number
-    of channels of the feature pyramid and of the head (256 if not said). FCOS and RetinaNet read P3
+    ``"<family>-<backbone>[-c<width>][-p<prior>]"``, for example ``"fcos-resnet18-c64"``: ``c64`` is
+    the number of channels of the feature pyramid and of the head (256 if not said), ``p2`` the side
+    of the smallest prior boxes of a level in strides, for images whose objects are smaller than
+    COCO's (4 for RetinaNet, 8 for Faster R-CNN if not said). FCOS and RetinaNet read P3
     to P7, Faster R-CNN P2 to P6. ``"ssd-vgg16"`` and ``"ssdlite-mobilenetv3[-w<multiplier>]"`` are
     torchvision's own, at 300 and 320 pixels. `detector_names` lists what there is.
 
@@ -122,10 +125,13 @@ def detector_names() -> list[str]:
 
 
 def _parse(name: str) -> _Name:
-    match = re.fullmatch(r"([a-z]+)-([a-z0-9.]+?)(?:-c([1-9]\d*)|-w(\d*\.?\d+))?", name)
+    pattern = r"([a-z]+)-([a-z0-9.]+?)(?:-c([1-9]\d*)|-w(\d*\.?\d+))?(?:-p([1-9]\d*))?"
+    match = re.fullmatch(pattern, name)
     if match is None or f"{match[1]}-{match[2]}" not in detector_names():
         raise ValueError(_unknown(name))
-    family, backbone, width, multiplier = match.groups()
+    family, backbone, width, multiplier, prior = match.groups()
+    if prior is not None and family not in ("retinanet", "fasterrcnn"):
+        raise ValueError(f"{name!r}: {family} has no prior boxes on a pyramid that -p could size")
     if width is not None and family not in _PYRAMIDS:
         raise ValueError(f"{name!r}: {family} has no feature pyramid whose width could be set")
     if multiplier is not None and (family != "ssdlite" or float(multiplier) <= 0):
@@ -137,7 +143,8 @@ def _parse(name: str) -> _Name:
             "of 32, and at least 64: one channel a group is nothing on a level of a single cell; "
             "take " + " or ".join(f"c{each}" for each in sorted({below, above}))
         )
-    return _Name(family, backbone, int(width or 256), float(multiplier or 1))
+    sides = None if prior is None else int(prior)
+    return _Name(family, backbone, int(width or 256), float(multiplier or 1), sides)
 
 
 def _unknown(name: str) -> str:
@@ -145,13 +152,13 @@ def _unknown(name: str) -> str:
     if family in _OWN_BACKBONE:
         own = _OWN_BACKBONE[family]
         return f"unknown detector {name!r}: {family} comes on {own} only; use '{family}-{own}'"
-    stem = re.sub(r"-[cw][\d.]*$", "", name.lower())
+    stem = re.sub(r"(-[cwp][\d.]*)+$", "", name.lower())
     near = get_close_matches(stem, detector_names(), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return (
         f"unknown detector {name!r}; {hint}a name is <family>-<backbone>[-c<width>] with a family "
         f"of {list(_PYRAMIDS)}, a backbone of {list(TRUNKS)} and any width such as c64 (c256 if "
-        "left out), or 'ssd-vgg16', or 'ssdlite-mobilenetv3[-w<multiplier>]'"
+        "left out), -p<prior> at its end sizes prior boxes, or 'ssd-vgg16', or 'ssdlite-mobilenetv3[-w<multiplier>]'"
     )
 
 
@@ -199,6 +206,8 @@ def _model(
     if state is not None and _is_frozen(state):
         body = freeze_batch_norm(body)
     assemble = _PYRAMIDS[named.family]
+    if named.prior is not None:
+        options = {"prior": named.prior, **options}
     return assemble(body, TRUNKS[named.backbone], named.width, num_classes, **options)
 
 
