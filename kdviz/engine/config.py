@@ -59,6 +59,8 @@ class TrainConfig(BaseModel):
     """Steps between lines of ``metrics.jsonl``."""
     eval_every: int = Field(default=0, ge=0)
     """Steps between scorings of the validation split on the way; 0 scores at the end alone."""
+    keep_steps: tuple[int, ...] = ()
+    """Steps after which the student is kept as it is then, to be looked at later."""
     zero_patience: int = Field(default=50, ge=1)
     """Steps in a row after which a term that is always zero stops the run."""
 
@@ -69,6 +71,8 @@ class TrainConfig(BaseModel):
                 f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}; "
                 "shorten the warm-up or train longer"
             )
+        if beyond := [step for step in self.keep_steps if not 0 < step <= self.steps]:
+            raise ValueError(f"keep_steps={beyond} lie outside 1 to steps={self.steps}")
         if self.schedule == "step" and not self.milestones:
             raise ValueError("schedule='step' needs milestones, the steps at which the rate falls")
         if self.milestones and self.schedule != "step":

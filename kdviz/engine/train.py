@@ -32,6 +32,9 @@ LoaderFactory = Callable[[int], DataLoader]
 Score = Callable[[], Mapping[str, float]]
 """Named numbers of the student as it is now, such as its AP on the validation split."""
 
+Keep = Callable[[int], None]
+"""Writes the student down as it is after a number of steps."""
+
 
 class Interrupted(Exception):
     """The run was asked to stop; its checkpoint is written, the same command goes on from it."""
@@ -63,6 +66,7 @@ def train(
     spec_hash: str,
     fabric: Fabric,
     score: Score | None = None,
+    keep: Keep | None = None,
 ) -> Outcome:
     """Train, from the last checkpoint of ``folder`` if there is one.
 
@@ -78,6 +82,7 @@ def train(
         fabric: device, precision and processes.
         score: asked every ``config.eval_every`` steps but the last; changes no later number of the
             training.
+        keep: called after each of ``config.keep_steps``; changes nothing either.
 
     Raises:
         Interrupted: SIGTERM came; the checkpoint is written.
@@ -143,6 +148,9 @@ def train(
                 # history when the run goes on from there.
                 history.write({"step": step - 1, "metrics": _score(score, trainee, averaged)})
                 started += time.perf_counter() - before
+            if keep and step in config.keep_steps:
+                with _as_exported(trainee, averaged):
+                    keep(step)
             # All processes stop at one step: the first decides, at a step they all come to.
             stopping = fabric.broadcast(stop.asked) if fabric.world_size > 1 else stop.asked
             if step % config.checkpoint_every == 0 or done or stopping:
@@ -188,15 +196,24 @@ def make_fabric(config: TrainConfig) -> Fabric:
 
 def _score(score: Score, trainee: Trainee, averaged: AveragedModel | None) -> dict[str, float]:
     """Numbers of the weights that would be exported now; weights and random draws stay."""
-    own = {key: values.clone() for key, values in trainee.model.state_dict().items()}
     device = next(trainee.model.parameters()).device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        if averaged is not None:
-            trainee.model.load_state_dict(averaged.module.state_dict())
-        try:
-            return dict(score())
-        finally:
-            trainee.model.load_state_dict(own)
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        _as_exported(trainee, averaged),
+    ):
+        return dict(score())
+
+
+@contextmanager
+def _as_exported(trainee: Trainee, averaged: AveragedModel | None) -> Iterator[None]:
+    """The student with the weights that would be exported now; its own come back."""
+    own = {key: values.clone() for key, values in trainee.model.state_dict().items()}
+    if averaged is not None:
+        trainee.model.load_state_dict(averaged.module.state_dict())
+    try:
+        yield
+    finally:
+        trainee.model.load_state_dict(own)
 
 
 def _weight(key: str, weights: Mapping[str, TermWeight], step: int, steps: int) -> float:

@@ -28,8 +28,9 @@ def save_student(
     spec: RunSpec,
     student: DetectorParts,
     classes: list[str],
-    ap: float,
+    ap: float | None,
     dtype: torch.dtype | None = None,
+    step: int | None = None,
 ) -> None:
     """Write the student's own weights, without adapters, with what is needed to build it again.
 
@@ -40,10 +41,11 @@ def save_student(
         spec: the run it comes from.
         student: the detector.
         classes: names in label order.
-        ap: its AP on the run's validation split, in [0, 1].
+        ap: its AP on the run's validation split, in [0, 1]; None if it was not scored.
         dtype: of the floating-point tensors in the file; None keeps theirs.
+        step: steps that it was trained for, if it is no finished one.
     """
-    metadata = {
+    metadata: dict[str, Any] = {
         "kdviz": kdviz.__version__,
         "model": spec.student.name,
         "classes": classes,
@@ -51,8 +53,11 @@ def save_student(
         "max_size": spec.data.max_size,
         "run": spec.folder_name,
         "methods": [method.name for method in spec.methods],
-        "ap": round(ap, 4),
     }
+    if ap is not None:
+        metadata["ap"] = round(ap, 4)
+    if step is not None:
+        metadata["step"] = step
     _write(path, student.model.state_dict(), metadata, dtype)
 
 

@@ -37,6 +37,9 @@ from kdviz.runs.spec import RunSpec
 ON_THE_WAY = ("AP", "AP50", "AP75")
 """COCO numbers that ``train.eval_every`` asks for."""
 
+SNAPSHOTS = "snapshots"
+"""Folder inside a run's: the student after each of ``train.keep_steps``."""
+
 
 def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
     """Train, score and export what a spec describes; go on where an earlier attempt stopped.
@@ -134,6 +137,12 @@ def _train(spec: RunSpec, scene: Prepared, folder: Path) -> Outcome:
         )
         return {name: metrics.stats[name] for name in ON_THE_WAY}
 
+    def keep(step: int) -> None:
+        if scene.fabric.is_global_zero:
+            kept = folder / SNAPSHOTS / f"step-{step:06d}.safetensors"
+            kept.parent.mkdir(exist_ok=True)
+            save_student(kept, spec, scene.trainee.student, scene.names, None, step=step)
+
     return train(
         scene.trainee,
         lambda start: training_batches(spec, scene, start),
@@ -144,6 +153,7 @@ def _train(spec: RunSpec, scene: Prepared, folder: Path) -> Outcome:
         spec_hash=spec.hash8,
         fabric=scene.fabric,
         score=score,
+        keep=keep,
     )
 
 

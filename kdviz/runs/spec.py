@@ -18,6 +18,7 @@ from kdviz.methods import TermWeight, method_named
 _LATER: tuple[tuple[str, ...], ...] = (
     ("train", "eval_every"),
     ("train", "teacher_cache"),
+    ("train", "keep_steps"),
     ("data", "test"),
     ("data", "scenes", "test"),
 )
@@ -160,7 +161,7 @@ class RunSpec(_Record):
             record: Any = self
             for parent in parents:
                 place, record = place and place[parent], getattr(record, parent, None)
-            if place and place[key] == type(record).model_fields[key].default:
+            if place and getattr(record, key) == type(record).model_fields[key].default:
                 del place[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
