@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kdviz.datasets.transforms import Preset
 
+LEVERS = ("channels_last", "compile", "fused", "batched_losses", "device_preprocessing")
+"""Keys that change how fast a run is and nothing else but the last bits of its numbers."""
+
 
 class TrainConfig(BaseModel):
     """Everything the training loop needs to know beside models, methods and data."""
@@ -52,6 +55,17 @@ class TrainConfig(BaseModel):
     """Compute the teacher's maps of every view once and read them from disk afterwards."""
     workers: int = Field(default=0, ge=0)
     """Processes that load images; 0 loads in the training process."""
+
+    channels_last: bool | None = None
+    """Weights, images and maps hold the channels of a cell side by side; None: on a GPU."""
+    compile: bool | None = None
+    """Fuse what both detectors do by `torch.compile`; None: on a GPU, from 1000 steps on."""
+    fused: bool | None = None
+    """One kernel for the optimiser; None: on a GPU, except with clipped float16 gradients."""
+    batched_losses: bool | None = None
+    """Losses of all images at once, where torchvision takes one by one; None: on a GPU."""
+    device_preprocessing: bool | None = None
+    """Images travel as bytes, are scaled, normalised and resized on the device; None: on a GPU."""
 
     checkpoint_every: int = Field(default=200, ge=1)
     """Steps between checkpoints."""

@@ -12,12 +12,13 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from kdviz.engine.config import TrainConfig
+from kdviz.engine.config import LEVERS, TrainConfig
 from kdviz.methods import TermWeight, method_named
 
 _LATER: tuple[tuple[str, ...], ...] = (
     ("train", "eval_every"),
     ("train", "teacher_cache"),
+    *(("train", lever) for lever in LEVERS),
     ("train", "keep_steps"),
     ("data", "test"),
     ("data", "scenes", "test"),
