@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from kdviz.files import write_atomically, write_json_atomically
 from kdviz.runs.card import model_card
 from kdviz.runs.checkpoints import ADAPTERS, save_adapters, save_student, sha256
 from kdviz.runs.environment import environment
+from kdviz.runs.locks import locked
 from kdviz.runs.prepare import (
     Prepared,
     load_teacher,
@@ -106,23 +105,16 @@ def _fill(folder: Path, spec: RunSpec, scene: Prepared, fresh: bool) -> None:
 @contextmanager
 def _alone_in(folder: Path, scene: Prepared) -> Iterator[None]:
     """Keep a second command out of a run's folder, until the block or this process ends."""
-    if sys.platform == "win32" or not scene.fabric.is_global_zero:
+    if not scene.fabric.is_global_zero:
         yield
         return
-    import fcntl
-
-    lock = os.open(folder, os.O_RDONLY)  # the folder itself, so that nothing is left behind
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with locked(folder) as alone:  # the folder itself, so that nothing is left behind
+        if not alone:
             raise RuntimeError(
                 f"another process is at work on {folder}; wait until it is done, or stop it, and "
                 "give the same command again"
-            ) from None
+            )
         yield
-    finally:
-        os.close(lock)
 
 
 def _train(spec: RunSpec, scene: Prepared, folder: Path) -> Outcome:

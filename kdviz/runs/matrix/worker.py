@@ -1,0 +1,166 @@
+"""One run as a papermill notebook: ``python -m kdviz.runs.matrix.worker RUN.yaml --root ROOT``.
+
+Exit codes: 0 done, 1 failed, 75 interrupted or killed and worth the same command again. Asked to
+stop (SIGTERM), it asks the notebook's kernel, which writes its checkpoint first. When it is killed,
+its kernel notices within a second and ends, too: jupyter's kernels watch their parent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, ClassVar
+
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from papermill import execute_notebook
+from papermill.exceptions import PapermillExecutionError
+
+from kdviz.runs.locks import is_locked
+from kdviz.runs.matrix.attempts import attempt, end_attempt
+from kdviz.runs.matrix.state import NOTEBOOK, failed_notebook
+from kdviz.runs.notebooks import FOLDER, KERNEL_ARGUMENTS
+from kdviz.runs.spec import RunSpec, load_spec
+
+DONE, FAILED, TRY_AGAIN = 0, 1, 75
+
+SOURCE = "65_reproduce"
+"""The notebook that each run is."""
+
+
+def command_of(spec: Path, root: Path) -> list[str]:
+    """The command of one worker.
+
+    Args:
+        spec: YAML of the run.
+        root: folder that the run's folder lies in.
+    """
+    return [sys.executable, "-m", "kdviz.runs.matrix.worker", str(spec), "--root", str(root)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Execute the notebook of one run; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Execute one run as a papermill notebook.")
+    parser.add_argument("spec", type=Path, help="YAML of the run")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of runs")
+    options = parser.parse_args(arguments)
+    return work(load_spec(options.spec), options.spec, options.root)
+
+
+def work(spec: RunSpec, source: Path, root: Path) -> int:
+    """Bring a run to its end, or as far as this process lives.
+
+    Args:
+        spec: the run.
+        source: the file it was read from, which the notebook reads again.
+        root: folder that the run's folder lies in.
+    """
+    folder = root / spec.folder_name
+    if (folder / "result.json").exists() and (folder / NOTEBOOK).exists():
+        print(f"{folder} is done already")
+        return DONE
+    root.mkdir(parents=True, exist_ok=True)
+    with attempt(folder) as alone:
+        if not alone or is_locked(folder):
+            print(f"another process is at work on {folder}")
+            return TRY_AGAIN
+        return _execute(folder, {"spec": str(source), "root": str(root)})
+
+
+def _execute(folder: Path, parameters: dict[str, Any]) -> int:
+    # Hidden while it grows: a reader finds whole notebooks alone.
+    growing = folder.with_name(f".{folder.name}.partial.ipynb")
+    with _Stop() as stop:
+        try:
+            execute_notebook(
+                FOLDER / f"{SOURCE}.ipynb",
+                growing,
+                parameters=parameters,
+                kernel_name="python3",
+                language="python",
+                extra_arguments=KERNEL_ARGUMENTS,
+                kernel_manager_class=_Kernel,
+            )
+        except PapermillExecutionError as error:
+            if stop.asked or error.ename == "Interrupted":
+                return _interrupted(folder, growing)
+            told = f"In [{error.exec_count}]: {error.ename}: {error.evalue}"
+        except DeadKernelError:
+            if stop.asked:
+                return _interrupted(folder, growing)
+            os.replace(growing, failed_notebook(folder))
+            end_attempt(folder, "killed", "the notebook's kernel died")
+            return TRY_AGAIN
+        except Exception as error:
+            if stop.asked:
+                return _interrupted(folder, growing)
+            told = f"{type(error).__name__}: {error}"
+        else:
+            os.replace(growing, folder / NOTEBOOK)
+            failed_notebook(folder).unlink(missing_ok=True)
+            end_attempt(folder, "done")
+            return DONE
+    with suppress(FileNotFoundError):
+        os.replace(growing, failed_notebook(folder))
+    end_attempt(folder, "failed", told)
+    print(told, file=sys.stderr)
+    return FAILED
+
+
+def _interrupted(folder: Path, growing: Path) -> int:
+    growing.unlink(missing_ok=True)
+    end_attempt(folder, "interrupted")
+    print(f"{folder} was interrupted; the same command goes on")
+    return TRY_AGAIN
+
+
+class _Kernel(AsyncKernelManager):
+    """Starts the kernel, and remembers it so that a request to stop can reach it."""
+
+    last: ClassVar[_Kernel | None] = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        _Kernel.last = self
+
+    @property
+    def pid(self) -> int | None:
+        """Of the kernel's process; None before its start and after its end."""
+        return getattr(self.provisioner, "pid", None)
+
+
+class _Stop:
+    """Passes SIGTERM on to the kernel, once there is one."""
+
+    asked = False
+
+    def __enter__(self) -> _Stop:
+        self._before = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if not self.asked:
+            self.asked = True
+            threading.Thread(target=_ask_kernel, daemon=True).start()
+
+
+def _ask_kernel() -> None:
+    while _Kernel.last is None or _Kernel.last.pid is None:
+        time.sleep(0.05)
+    with suppress(ProcessLookupError):
+        os.kill(_Kernel.last.pid, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
