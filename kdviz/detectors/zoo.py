@@ -79,8 +79,9 @@ def build(
         name: family, backbone and width.
         num_classes: foreground classes + 1, as torchvision counts.
         weights: ``None``; ``"imagenet"`` (backbone) or ``"coco"`` (whole detector, for the models
-            that torchvision published), both of which torchvision downloads; or the path of a
-            ``.safetensors`` or ``.pth`` state dict, which must fit entirely.
+            that torchvision published), both of which torchvision downloads, while EfficientNet-
+            Lite's come in packages; or the path of a ``.safetensors`` or ``.pth`` state dict, which
+            must fit entirely.
         min_size: length in pixels that the shorter side of an image is brought to (800); several
             lengths are drawn from in training.
         max_size: length in pixels that the longer side may not pass (1333).
@@ -91,7 +92,7 @@ def build(
 
     Raises:
         ValueError: an unknown name, an impossible width or size, or weights that do not fit.
-        FileNotFoundError: there is no file of weights.
+        FileNotFoundError: there is no file of weights, or their package is not installed.
     """
     named = _parse(name)
     if num_classes < 2:
@@ -158,7 +159,8 @@ def _unknown(name: str) -> str:
     return (
         f"unknown detector {name!r}; {hint}a name is <family>-<backbone>[-c<width>] with a family "
         f"of {list(_PYRAMIDS)}, a backbone of {list(TRUNKS)} and any width such as c64 (c256 if "
-        "left out), -p<prior> at its end sizes prior boxes, or 'ssd-vgg16', or 'ssdlite-mobilenetv3[-w<multiplier>]'"
+        "left out), -p<prior> at its end sizes prior boxes, or 'ssd-vgg16', or "
+        "'ssdlite-mobilenetv3[-w<multiplier>]'"
     )
 
 
@@ -205,10 +207,11 @@ def _model(
     body = build_trunk(named.backbone, imagenet)
     if state is not None and _is_frozen(state):
         body = freeze_batch_norm(body)
-    assemble = _PYRAMIDS[named.family]
+    assemble, trunk = _PYRAMIDS[named.family], TRUNKS[named.backbone]
     if named.prior is not None:
         options = {"prior": named.prior, **options}
-    return assemble(body, TRUNKS[named.backbone], named.width, num_classes, **options)
+    options = {**trunk.options, **options}
+    return assemble(body, trunk, named.width, num_classes, **options)
 
 
 def _with_coco(named: _Name, num_classes: int, options: dict[str, Any]) -> nn.Module:
