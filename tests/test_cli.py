@@ -310,7 +310,7 @@ def test_a_closed_pipe_is_no_error():
     """As in ``kdviz data check FOLDER | head -1``."""
     code = (
         "import sys, kdviz.cli as cli\n"
-        "cli._doctor = lambda _: cli.Answer([], 'much to say\\n' * 10_000)\n"
+        "cli.parser.commands.doctor = lambda _: cli.Answer([], 'much to say\\n' * 10_000)\n"
         "sys.exit(cli.main(['doctor']))"
     )
     reader, writer = os.pipe()
