@@ -126,7 +126,7 @@ def model_of(name: str) -> ModelSpec:
         if "model" not in metadata:
             raise ValueError(f"{name} does not say what model it holds; take one that a run wrote")
         return ModelSpec(name=metadata["model"], weights=str(_from_home(name)))
-    known = embedded.manifest()
+    known = embedded.entries()
     if name in known:
         weights = str(_from_home(embedded.FOLDER / known[name]["file"]))
         return ModelSpec(name=known[name]["model"], weights=weights)

@@ -23,32 +23,49 @@ def manifest() -> dict[str, dict[str, Any]]:
         FileNotFoundError: the folder is not there, as in an installation without the repository.
         ValueError: ``checkpoints.yaml`` is damaged.
     """
-    path = FOLDER / "checkpoints.yaml"
+    return _read(FOLDER / "checkpoints.yaml")
+
+
+def snapshots() -> dict[str, dict[str, Any]]:
+    """The embedded student after its first steps, as ``student@150``: entries as in `manifest`.
+
+    Empty where none are embedded.
+    """
+    path = FOLDER / "snapshots" / "checkpoints.yaml"
+    return _read(path) if path.is_file() else {}
+
+
+def entries() -> dict[str, dict[str, Any]]:
+    """Everything that `load` knows by name: the trained detectors, then the snapshots."""
+    return manifest() | snapshots()
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(
             f"no {path}; the embedded checkpoints come with the repository: clone it, and install "
             "with 'pip install -e .'"
         )
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is damaged; restore it ({error})") from error
     whole = {"file", "sha256", "model", "ap", "command"}
-    if not isinstance(entries, dict) or not all(
-        isinstance(x, dict) and whole <= set(x) for x in entries.values()
+    if not isinstance(content, dict) or not all(
+        isinstance(x, dict) and whole <= set(x) for x in content.values()
     ):
         raise ValueError(f"{path} is damaged; restore it (each entry needs {sorted(whole)})")
-    return entries
+    return content
 
 
 def names() -> list[str]:
-    """Names of the embedded detectors."""
+    """Names of the embedded detectors that were trained to the end."""
     return list(manifest())
 
 
 def is_intact(name: str) -> bool:
     """Whether the files of an embedded detector have the checksums they were made with."""
-    return _damaged(manifest()[name]) is None
+    return _damaged(entries()[name]) is None
 
 
 def load(name: str) -> tuple[DetectorParts, list[str]]:
@@ -81,16 +98,16 @@ def adapters(name: str, *, student: DetectorParts, teacher: DetectorParts) -> di
 
 def _intact(name: str) -> dict[str, Any]:
     """The entry of a detector whose files are whole."""
-    entries = manifest()
-    if name not in entries:
-        raise ValueError(f"no embedded detector {name!r}; there are {', '.join(entries)}")
-    damaged = _damaged(entries[name])
+    known = entries()
+    if name not in known:
+        raise ValueError(f"no embedded detector {name!r}; there are {', '.join(known)}")
+    damaged = _damaged(known[name])
     if damaged is not None:
         raise ValueError(
             f"{damaged} is damaged or missing: its checksum is not that of checkpoints.yaml; "
             "restore both"
         )
-    return entries[name]
+    return known[name]
 
 
 def _damaged(entry: dict[str, Any]) -> Path | None:

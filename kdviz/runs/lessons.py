@@ -75,7 +75,8 @@ def open_detector(name: str) -> tuple[DetectorParts, list[str]]:
     """A frozen detector by its embedded name or its file, and its class names in label order.
 
     Args:
-        name: ``teacher``, ``student``, ... as in ``data/checkpoints.yaml``, or a path such as
+        name: ``teacher``, ``student``, ... as in ``data/checkpoints.yaml``, ``student@150`` for the
+            student after so many steps (as in ``data/snapshots``), or a path such as
             ``runs/<run>/student.safetensors``.
 
     Raises:
@@ -105,7 +106,7 @@ def recorded_ap(name: str) -> float:
 
 def _told_by(name: str) -> dict[str, Any]:
     """What a checkpoint says of itself."""
-    path = Path(name) if Path(name).suffix else embedded.FOLDER / embedded.manifest()[name]["file"]
+    path = Path(name) if Path(name).suffix else embedded.FOLDER / embedded.entries()[name]["file"]
     return read_metadata(path)
 
 

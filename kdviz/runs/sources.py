@@ -107,7 +107,7 @@ def open_source(source: Source) -> Opened:
             )
     elif path.suffix:
         root = path.resolve().parent.parent.parent
-    elif str(source) not in embedded.names():
+    elif str(source) not in embedded.entries():
         raise ValueError(
             f"{str(source)!r} is neither a run's folder nor a checkpoint file, and no embedded "
             f"detector; these are {', '.join(embedded.names())}"
@@ -116,9 +116,9 @@ def open_source(source: Source) -> Opened:
         told, recipe = read_metadata(path), path.with_name("spec.yaml")
         label = path.parent.name if recipe.is_file() else path.stem
     else:
-        entry = embedded.manifest()[str(source)]
+        entry = embedded.entries()[str(source)]
         told = read_metadata(embedded.FOLDER / entry["file"])
-        recipe, label = root / entry["command"].split()[-1], str(source)
+        recipe, label = root / entry["command"].split()[2], str(source)
     name = str(path) if path.suffix else str(source)
     parts, classes = open_detector(name)
     role = _role(told.get("run", label), told.get("methods", []))

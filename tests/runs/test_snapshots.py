@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
+from kdviz.runs import embedded, snapshots
 from kdviz.runs.checkpoints import load_detector, read_metadata
+from kdviz.runs.lessons import open_detector, recorded_ap
 from kdviz.runs.run import run
 from kdviz.runs.spec import parse_spec
 
@@ -50,3 +53,54 @@ class TestKeepSteps:
         tiny["train"]["keep_steps"] = steps
         with pytest.raises(ValueError, match=r"lie outside 1 to steps=7"):
             parse_spec(tiny)
+
+
+@pytest.fixture
+def early(tiny, workplace, monkeypatch):
+    """A folder with one embedded snapshot of a tiny run."""
+    tiny["train"]["keep_steps"] = [2]
+    spec = parse_spec(tiny)
+    data = workplace / "data"
+    data.mkdir()
+    (data / "checkpoints.yaml").write_text("{}")
+    monkeypatch.setattr(embedded, "FOLDER", data)
+    target = data / "snapshots" / "student-000002.safetensors"
+    entry = snapshots.embed(run(spec), spec, 2, target)
+    (target.parent / "checkpoints.yaml").write_text(yaml.safe_dump({"student@2": entry}))
+    return target
+
+
+class TestEmbedded:
+    def test_opens_by_its_step_and_tells_its_score(self, early):
+        parts, classes = open_detector("student@2")
+        assert len(classes) == 8
+        assert not parts.model.training
+        kept = load_file(next((early.parents[2] / "runs").glob("*/snapshots/*")))
+        key = "head.classification_head.cls_logits.weight"
+        assert torch.equal(parts.model.state_dict()[key], kept[key].half().float())
+        assert recorded_ap("student@2") == embedded.snapshots()["student@2"]["ap"]
+        assert early.stat().st_size < 1.5e6
+
+    def test_it_is_no_trained_detector(self, early):
+        assert embedded.names() == []
+        assert list(embedded.entries()) == ["student@2"]
+        with pytest.raises(ValueError, match=r"no embedded detector 'student@3'.*student@2"):
+            open_detector("student@3")
+
+    def test_damage_is_named(self, early):
+        early.write_bytes(early.read_bytes()[:-1])
+        with pytest.raises(ValueError, match=r"student-000002.safetensors is damaged or missing"):
+            open_detector("student@2")
+
+
+def test_what_is_shipped_is_whole_and_learns():
+    entries = embedded.snapshots()
+    assert all(embedded.is_intact(name) for name in entries)
+    scores = [entry["ap"] for entry in entries.values()]
+    assert scores == sorted(scores)
+
+
+def test_the_steps_are_kept_by_the_run():
+    spec = snapshots.early_student()
+    assert set(snapshots.EMBEDDED) <= set(spec.train.keep_steps)
+    assert spec.methods == ()
