@@ -8,12 +8,9 @@ from its checkpoint.
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,15 +18,13 @@ from typing import Any, Literal
 from kdviz.engine.history import read_history
 from kdviz.files import read_json, write_atomically
 from kdviz.runs import embedded
+from kdviz.runs.processes import Process, last_words, start, stop
 from kdviz.runs.spec import RunSpec
 
 HOME = embedded.FOLDER.parent
 """Where runs are started: the paths of recipes hold there, and scenes are rendered once."""
 
 Status = Literal["waiting", "running", "done", "failed"]
-
-_LAST_LINES = 12
-_PATIENCE = 30.0  # seconds that a stopped run has to write its checkpoint
 
 
 @dataclass(frozen=True)
@@ -88,14 +83,14 @@ def run_all(
     root = Path(root).resolve()
     root.mkdir(parents=True, exist_ok=True)
     waiting = [spec for spec in specs if not _is_finished(spec, root)]
-    working: dict[str, subprocess.Popen[bytes]] = {}
+    working: dict[str, Process] = {}
     failed: dict[str, str] = {}
     try:
         while True:
             for name in [name for name, process in working.items() if process.poll() is not None]:
                 del working[name]
                 if not (root / name / "result.json").exists():
-                    failed[name] = _last_words(root / f"{name}.log")
+                    failed[name] = last_words(root / f"{name}.log")
             while waiting and len(working) < processes:
                 spec = waiting.pop(0)
                 working[spec.folder_name] = _start(spec, root, processes, home)
@@ -104,7 +99,7 @@ def run_all(
                 return
             time.sleep(poll)
     finally:
-        _stop(list(working.values()))
+        stop(list(working.values()))
 
 
 def states_of(specs: Sequence[RunSpec], root: Path) -> list[RunState]:
@@ -118,34 +113,15 @@ def command_of(spec: RunSpec, root: Path) -> list[str]:
     return [sys.executable, "-m", "kdviz.cli", "run", str(file), "--out", str(root)]
 
 
-def _start(spec: RunSpec, root: Path, processes: int, home: Path) -> subprocess.Popen[bytes]:
+def _start(spec: RunSpec, root: Path, processes: int, home: Path) -> Process:
     write_atomically(root / f"{spec.folder_name}.yaml", spec.to_yaml())
     threads = str(max(1, (os.cpu_count() or 1) // processes))
-    with (root / f"{spec.folder_name}.log").open("wb") as log:
-        return subprocess.Popen(
-            command_of(spec, root),
-            cwd=home,
-            env={"OMP_NUM_THREADS": threads, **os.environ},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Else Ctrl-C would reach the run itself, which then dies before its next checkpoint.
-            start_new_session=True,
-        )
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    for process in processes:
-        process.terminate()
-    try:
-        for process in processes:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
-    finally:
-        for process in processes:
-            process.kill()  # no harm to one that has ended
-            process.wait()
+    return start(
+        command_of(spec, root),
+        root / f"{spec.folder_name}.log",
+        home=home,
+        environment={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)},
+    )
 
 
 def _is_finished(spec: RunSpec, root: Path) -> bool:
@@ -155,7 +131,7 @@ def _is_finished(spec: RunSpec, root: Path) -> bool:
 def _state(
     spec: RunSpec,
     root: Path,
-    working: dict[str, subprocess.Popen[bytes]],
+    working: dict[str, Process],
     failed: dict[str, str],
 ) -> RunState:
     name = spec.folder_name
@@ -166,9 +142,3 @@ def _state(
     if _is_finished(spec, root):
         return RunState(spec, folder, "done", history, read_json(folder / "result.json"))
     return RunState(spec, folder, "running" if name in working else "waiting", history)
-
-
-def _last_words(log: Path) -> str:
-    """The last lines of a log, without progress bars painted over each other."""
-    text = re.sub(r"[^\n]*\r", "", log.read_text(errors="replace"))
-    return "\n".join(text.strip().splitlines()[-_LAST_LINES:])

@@ -15,6 +15,10 @@ from pathlib import Path
 _PATIENCE = 1.0  # seconds
 
 
+class Busy(RuntimeError):
+    """Another process is at this work; the same command is worth another try."""
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
     """Hold a file or folder against other processes, until the block or this process ends.

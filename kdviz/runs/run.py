@@ -22,7 +22,7 @@ from kdviz.files import write_atomically, write_json_atomically
 from kdviz.runs.card import model_card
 from kdviz.runs.checkpoints import ADAPTERS, save_adapters, save_student, sha256
 from kdviz.runs.environment import environment
-from kdviz.runs.locks import locked
+from kdviz.runs.locks import Busy, locked
 from kdviz.runs.prepare import (
     Prepared,
     load_teacher,
@@ -110,7 +110,7 @@ def _alone_in(folder: Path, scene: Prepared) -> Iterator[None]:
         return
     with locked(folder) as alone:  # the folder itself, so that nothing is left behind
         if not alone:
-            raise RuntimeError(
+            raise Busy(
                 f"another process is at work on {folder}; wait until it is done, or stop it, and "
                 "give the same command again"
             )

@@ -32,14 +32,14 @@ class Attempt:
         host: name of the machine.
         pid: of the worker's process there.
         devices: its ``CUDA_VISIBLE_DEVICES``; None without.
-        ending: how it ended; ``killed`` if nobody wrote an end, perhaps since it is still at work.
+        ending: how it ended; None where nobody wrote an end: it is at work, or died unseen.
         error: what it failed with.
     """
 
     host: str
     pid: int
     devices: str | None
-    ending: Ending = "killed"
+    ending: Ending | None = None
     error: str = ""
 
 
@@ -54,15 +54,30 @@ def attempt(folder: Path) -> Iterator[bool]:
     path = attempts_file(folder)
     with locked(path) as alone:
         if alone:
-            devices = os.environ.get("CUDA_VISIBLE_DEVICES")
-            here = {"host": socket.gethostname(), "pid": os.getpid(), "devices": devices}
-            _append(path, {"event": "started", **here})
+            _append(path, {"event": "started", **_here()})
         yield alone
 
 
 def end_attempt(folder: Path, ending: Ending, error: str = "") -> None:
     """Write how the last attempt ended."""
     _append(attempts_file(folder), {"event": ending, "error": error})
+
+
+def record_death(folder: Path, error: str, attempts_before: int) -> None:
+    """Put on record that a worker ended, if it could not do so itself.
+
+    Args:
+        folder: of the run.
+        error: what was seen of it.
+        attempts_before: how many attempts were on record when the worker was started. One that did
+            not come as far as to begin another would not the next time, so the run has failed.
+    """
+    attempts, _ = read_attempts(folder)
+    if len(attempts) == attempts_before:
+        _append(attempts_file(folder), {"event": "started", **_here()})
+        end_attempt(folder, "failed", error)
+    elif attempts[-1].ending is None:
+        end_attempt(folder, "killed", error)
 
 
 def forget_failures(folder: Path) -> None:
@@ -95,7 +110,7 @@ def failure(attempts: list[Attempt]) -> str | None:
     if attempts and attempts[-1].ending == "failed":
         return attempts[-1].error
     last = attempts[-MOST_DEATHS:]
-    if len(last) == MOST_DEATHS and all(one.ending == "killed" for one in last):
+    if len(last) == MOST_DEATHS and all(one.ending in (None, "killed") for one in last):
         told = last[-1].error or "nobody saw how"
         return (
             f"killed {MOST_DEATHS} times in a row (is there enough memory?); the last time: {told}"
@@ -106,6 +121,11 @@ def failure(attempts: list[Attempt]) -> str | None:
 def is_at_work(folder: Path) -> bool:
     """Whether a worker, or a plain ``kdviz run``, is at work on a run."""
     return is_locked(attempts_file(folder)) or is_locked(folder)
+
+
+def _here() -> dict[str, Any]:
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return {"host": socket.gethostname(), "pid": os.getpid(), "devices": devices}
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def _execute(folder: Path, parameters: dict[str, Any]) -> int:
                 kernel_manager_class=_Kernel,
             )
         except PapermillExecutionError as error:
-            if stop.asked or error.ename == "Interrupted":
+            if stop.asked or error.ename in ("Interrupted", "Busy"):
                 return _interrupted(folder, growing)
             told = f"In [{error.exec_count}]: {error.ename}: {error.evalue}"
         except DeadKernelError:
