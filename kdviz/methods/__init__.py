@@ -20,6 +20,7 @@ from kdviz.methods.gid import GID as GID
 from kdviz.methods.gkd import GKD as GKD
 from kdviz.methods.logits import LogitKD as LogitKD
 from kdviz.methods.mgd import MGD as MGD
+from kdviz.methods.own import own_method
 from kdviz.methods.pkd import PKD as PKD
 
 METHODS: tuple[type[Method], ...] = (
@@ -44,12 +45,20 @@ METHODS: tuple[type[Method], ...] = (
 
 
 def method_named(name: str) -> type[Method]:
-    """The method of this name in lower case (``fgfi``).
+    """The method of this name in lower case (``fgfi``), or a class of your own by its module.
+
+    Args:
+        name: as of `METHODS`, or ``my_package.my_file:MyMethod``.
 
     Raises:
         ValueError: there is none; lists the names.
     """
+    if ":" in name:
+        return own_method(name)
     named = {method.__name__.lower(): method for method in METHODS}
     if name not in named:
-        raise ValueError(f"no method {name!r}; there are {', '.join(sorted(named))}")
+        raise ValueError(
+            f"no method {name!r}; there are {', '.join(sorted(named))}, and your own as "
+            "package.module:Class"
+        )
     return named[name]

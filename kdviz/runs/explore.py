@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from kdviz.datasets import open_data
-from kdviz.datasets.scenes import SceneConfig, cached_scenes
+from kdviz.datasets.scenes import cached_scenes
 from kdviz.detectors.candidates import FLOOR, Candidates, candidates_of, thresholds_of
 from kdviz.detectors.parts import Pass, in_eval
 from kdviz.methods import Method
@@ -178,7 +178,7 @@ def _own_lesson(opened: Opened, count: int) -> Lesson:
     data = opened.spec.data
     if data.scenes is not None:
         # A scene depends on seed, split and index alone: only these need to be rendered.
-        config = SceneConfig(size=data.scenes.size)
+        config = data.scenes.config
         folder = embedded.FOLDER / "cache"
         path = cached_scenes(folder, config, 0, count, seed=data.scenes.seed)
         return lesson_of(open_data(path, "val", limit=count))

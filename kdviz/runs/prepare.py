@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from kdviz.datasets import open_data
 from kdviz.datasets.coco import DetectionData, DetectionDataset
 from kdviz.datasets.loader import train_loader
-from kdviz.datasets.scenes import SceneConfig, cached_scenes
+from kdviz.datasets.scenes import cached_scenes
 from kdviz.datasets.transforms import train_preset
 from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.engine.evaluate import evaluate
@@ -147,8 +147,8 @@ def _folder(spec: DataSpec) -> Path:
         assert spec.path is not None  # DataSpec has one of the two
         return spec.path
     scenes = spec.scenes
-    config = SceneConfig(size=scenes.size)
-    return cached_scenes(CACHE, config, scenes.train, scenes.val, scenes.test, seed=scenes.seed)
+    counts = (scenes.train, scenes.val, scenes.test)
+    return cached_scenes(CACHE, scenes.config, *counts, seed=scenes.seed)
 
 
 def _check_same_classes(training: DetectionData, other: DetectionData, path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from kdviz.datasets.scenes import SceneConfig
 from kdviz.engine.config import LEVERS, TrainConfig
 from kdviz.methods import TermWeight, method_named
 
@@ -22,6 +23,7 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("train", "keep_steps"),
     ("data", "test"),
     ("data", "scenes", "test"),
+    ("data", "scenes", "look"),
 )
 """Keys that came after the first runs; left at their default, they change no hash."""
 
@@ -42,6 +44,21 @@ class SceneSpec(_Record):
     size: int = Field(default=128, ge=64)
     """Side of an image, pixels."""
     seed: int = 0
+    look: dict[str, Any] = Field(default={})
+    """Fields of `kdviz.datasets.scenes.SceneConfig` that differ from their defaults."""
+
+    @property
+    def config(self) -> SceneConfig:
+        """How the scenes look."""
+        return SceneConfig(size=self.size, **self.look)
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> Self:
+        known = [field.name for field in fields(SceneConfig) if field.name != "size"]
+        if unknown := sorted(set(self.look) - set(known)):
+            raise ValueError(f"scenes have no {unknown} to set in look; known are {known}")
+        _ = self.config
+        return self
 
 
 class DataSpec(_Record):

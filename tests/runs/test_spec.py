@@ -107,3 +107,26 @@ def test_every_problem_is_named_at_once():
         parse_spec({"name": "x", "data": {"path": "p", "size": 3}, "train": {"lr": -1}})
     lines = str(told.value).splitlines()
     assert len(lines) == 4  # data.size, student missing, train.lr
+
+
+class TestLook:
+    SCENES = "data={scenes: {size: 64, look: {objects: [1, 2], noise: 0}}}"
+
+    def test_it_is_how_the_scenes_are_drawn(self, spec_file):
+        scenes = load_spec(spec_file, [self.SCENES]).data.scenes
+        assert (scenes.config.size, scenes.config.objects, scenes.config.noise) == (64, (1, 2), 0)
+
+    def test_without_one_nothing_changes(self, spec_file):
+        plain, empty = (
+            load_spec(spec_file, [f"data={{scenes: {{size: 64{look}}}}}"])
+            for look in ("", ", look: {}")
+        )
+        assert plain.hash8 == empty.hash8 != load_spec(spec_file, [self.SCENES]).hash8
+
+    @pytest.mark.parametrize(
+        ("look", "message"),
+        [("{colour: 3}", r"no \['colour'\] to set in look; known are"), ("{noise: 99}", "noise")],
+    )
+    def test_what_cannot_be_drawn(self, look, message, spec_file):
+        with pytest.raises(ValueError, match=message):
+            load_spec(spec_file, [f"data={{scenes: {{look: {look}}}}}"])
