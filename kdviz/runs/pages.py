@@ -21,6 +21,8 @@ img { max-width: 100%; background: #fff; border-radius: 4px; }
 table.numbers td:not(:first-child), table.numbers th:not(:first-child) { text-align: right; }
 .on-click { display: none; }
 .on-click:target { display: block; }
+.wide { overflow-x: auto; }
+@media (max-width: 45rem) { .wide table { white-space: nowrap; } .wide img { max-width: none; } }
 """
 
 
@@ -121,6 +123,11 @@ def details(summary: str, body: str) -> str:
         body: HTML.
     """
     return f"<details><summary>{html.escape(summary)}</summary>\n{body}\n</details>"
+
+
+def wide(body: str) -> str:
+    """A part that a narrow screen moves sideways instead of making it too small to read."""
+    return f'<div class="wide">{body}</div>'
 
 
 def shown_on_click(anchor: str, body: str) -> str:

@@ -1,0 +1,43 @@
+"""All that is known of a matrix: its runs, their records, and what may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdviz.runs.matrix.outcomes import Outcome, matrix_order, outcomes
+from kdviz.runs.matrix.spec import MatrixSpec
+from kdviz.runs.matrix.standings import Group, groups
+from kdviz.runs.matrix.state import CellState, states
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known of a matrix.
+
+    Attributes:
+        matrix: the runs that there shall be.
+        home: folder of the matrix; links start here.
+        states: of its runs.
+        records: of its runs, by data set, pair, method and seed.
+        groups: what may be compared.
+    """
+
+    matrix: MatrixSpec
+    home: Path
+    states: Sequence[CellState]
+    records: Sequence[Outcome]
+    groups: Sequence[Group]
+
+    def of(self, group: Group) -> list[CellState]:
+        """The states of one group's runs."""
+        place = group.data, group.pair
+        return [state for state in self.states if (state.cell.data, state.cell.pair) == place]
+
+
+def gather(matrix: MatrixSpec, root: Path) -> Results:
+    """What is known of the runs of a matrix."""
+    known = states(matrix, root)
+    records = matrix_order(matrix, outcomes(known))
+    return Results(matrix, root / matrix.name, known, records, groups(records))
