@@ -331,9 +331,9 @@ def _what_is_missing(
     why = f"no finished run of {names} in the matrix {asked.matrix}"
     if not seconds:
         return why, Cost(None, "no run of this matrix tells how long one takes")
-    hours = float(np.mean(seconds)) * len(lacking) * SEEDS / 3600
-    told = f"{len(lacking)} x {SEEDS} seeds of {np.mean(seconds):.0f} s, the mean of {len(seconds)} runs"
-    return why, Cost(hours, told)
+    each, runs = float(np.mean(seconds)), len(lacking) * SEEDS
+    told = f"{runs} runs of {each:.0f} s, the mean of {len(seconds)} that were run"
+    return why, Cost(each * runs / 3600, told)
 
 
 def _differs(claim: Claim, asked: Question, papers: Path) -> tuple[str, ...]:
