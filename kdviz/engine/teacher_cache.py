@@ -180,8 +180,9 @@ def _announce(folder: Path, shapes: list[list[int]], views: int) -> None:
     free = shutil.disk_usage(folder.parent).free
     if needed > 0.9 * free:
         raise OSError(
-            f"the teacher's maps of {views:,} views take {needed / 1e9:.1f} GB, but {folder.parent}"
-            f" has {free / 1e9:.1f} GB left; make room, or set train.teacher_cache=false"
+            f"the teacher's maps of {views:,} views take {needed / 1e6:,.1f} MB, but "
+            f"{folder.parent} has {free / 1e6:,.1f} MB left; make room, or set "
+            "train.teacher_cache=false"
         )
     print(f"teacher cache: {views:,} views, {needed / 1e6:,.0f} MB in {folder}", flush=True)
 
