@@ -1,4 +1,4 @@
-"""The command line: ``kdviz doctor | data | run | balance | evaluate | diagnose | notebooks``.
+"""The command line, ``kdviz doctor | data | run | ... | matrix | notebooks``.
 
 Exit codes: 0 done, 1 a check or a run failed, 2 the command was not understood, 75 interrupted and
 worth the same command again.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import kdviz
-from kdviz.cli import commands
+from kdviz.cli import bench, commands, matrix
 from kdviz.cli.answer import Answer
 
 
@@ -114,6 +114,16 @@ def _parser() -> argparse.ArgumentParser:
     diagnose.add_argument("--draws", type=int, default=1000, help="of images [%(default)s]")
     diagnose.add_argument("--seed", type=int, default=0, help="of the draws [%(default)s]")
 
+    many = verbs.add_parser("matrix", help="plan and run many runs from one file, and report them")
+    _matrix(many.add_subparsers(required=True, metavar="COMMAND"))
+
+    measures = verbs.add_parser("bench", help="measure a method in a minute").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    bench.add_pocket(
+        _add(measures, "pocket", bench.pocket, "does a method help? An answer in a minute")
+    )
+
     notebooks = verbs.add_parser("notebooks", help="execute the notebooks")
     acts = notebooks.add_subparsers(required=True, metavar="COMMAND")
     execute = _add(acts, "run", commands.notebooks_run, "run notebooks through papermill", "names")
@@ -145,6 +155,30 @@ def _add(
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=function, goes_on=goes_on)
     return parser
+
+
+def _matrix(acts: Any) -> None:
+    for name, function, text in (
+        ("plan", matrix.plan, "print runs, time and disk; starts nothing"),
+        ("run", matrix.run, "run what is not done, skip what is"),
+        ("status", matrix.status, "print how far each run is; starts nothing"),
+        ("retry", matrix.retry, "run again what failed, and what is not done"),
+        ("report", matrix.report, "write the page of results, with JSON and CSV beside it"),
+    ):
+        act = _add(acts, name, function, text, "overrides")
+        act.add_argument("matrix", type=Path, help="YAML; see notebooks/recipes/matrices")
+        act.add_argument(
+            "overrides", nargs="*", default=[], metavar="key=value", help="such as train.steps=100"
+        )
+        out = "folder of all matrices [%(default)s]"
+        act.add_argument("--out", type=Path, default=Path("runs"), help=out)
+        if name in ("plan", "run", "retry"):
+            slots = "runs at once [one for each GPU, else for each core]"
+            act.add_argument("--slots", type=int, help=slots)
+        if name in ("run", "retry"):
+            where = "processes of this machine, or Dask [%(default)s]"
+            act.add_argument("--engine", choices=("local", "dask"), default="local", help=where)
+            act.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="of a Dask cluster")
 
 
 def _spec(parser: argparse.ArgumentParser) -> None:
