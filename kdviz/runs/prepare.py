@@ -17,14 +17,16 @@ from kdviz.datasets.loader import train_loader
 from kdviz.datasets.scenes import cached_scenes
 from kdviz.datasets.transforms import train_preset
 from kdviz.detectors import DetectorParts, build, freeze
+from kdviz.detectors.loading import load_backbone
 from kdviz.engine.evaluate import evaluate
 from kdviz.engine.guards import check_classes, check_label_map, check_pair
+from kdviz.engine.levers import Levers
 from kdviz.engine.teacher_cache import TeacherCache
 from kdviz.engine.train import make_fabric
 from kdviz.engine.trainee import Trainee
 from kdviz.methods import Method, TermWeight, method_named
 from kdviz.runs.checkpoints import read_metadata, sha256
-from kdviz.runs.spec import DataSpec, RunSpec, TeacherSpec
+from kdviz.runs.spec import DataSpec, ModelSpec, RunSpec, TeacherSpec
 
 CACHE = Path("data/cache")
 """Where rendered scenes are kept, below the folder the command runs in."""
@@ -72,7 +74,7 @@ def prepare(spec: RunSpec) -> Prepared:
     training, validation = open_splits(spec.data)
     test = open_test(spec.data, training)
     names = [category.name for category in training.categories]
-    student = _detector(spec, spec.student.name, spec.student.weights, len(names))
+    student = _detector(spec, spec.student, len(names))
     check_classes(student, names, "student")
     teacher, taught = None, None
     if spec.teacher is not None:
@@ -93,7 +95,13 @@ def training_batches(spec: RunSpec, scene: Prepared, start: int = 0) -> DataLoad
     """Augmented batches of this process from a step on, as the run will see them."""
     config = spec.train
     transform = train_preset(config.augmentation, size=spec.data.min_size)
-    dataset = DetectionDataset(scene.training, transform, cache=_fits_in_memory(scene.training))
+    levers = Levers.of(config, scene.fabric.device)
+    dataset = DetectionDataset(
+        scene.training,
+        transform,
+        cache=_fits_in_memory(scene.training),
+        dtype=torch.uint8 if levers.device_preprocessing else torch.float32,
+    )
     return train_loader(
         dataset,
         config.batch_size,
@@ -164,12 +172,15 @@ def load_teacher(spec: RunSpec, teacher: TeacherSpec, classes: int) -> DetectorP
         FileNotFoundError: the file of its weights is missing.
         ValueError: the weights do not fit the detector.
     """
-    return freeze(_detector(spec, teacher.name, teacher.weights, classes))
+    return freeze(_detector(spec, teacher, classes))
 
 
-def _detector(spec: RunSpec, name: str, weights: str | None, classes: int) -> DetectorParts:
-    sizes = {"min_size": spec.data.min_size, "max_size": spec.data.max_size}
-    return build(name, num_classes=classes + 1, weights=weights, **sizes)
+def _detector(spec: RunSpec, model: ModelSpec, classes: int) -> DetectorParts:
+    sizes: dict[str, Any] = {"min_size": spec.data.min_size, "max_size": spec.data.max_size}
+    if model.part == "backbone" and model.weights is not None and Path(model.weights).suffix:
+        parts = build(model.name, num_classes=classes + 1, **sizes)
+        return load_backbone(parts, model.weights)
+    return build(model.name, num_classes=classes + 1, weights=model.weights, **sizes)
 
 
 def _trust(
