@@ -101,6 +101,6 @@ def _picture(values: Any, rows: Sequence[str], columns: Sequence[str], title: st
         caption=f"Mean gain in validation AP over the student alone with the same seed, by {title} "
         "of the objects. Of so many numbers some are large by chance: trust those that agree with "
         "their neighbours.",
-        width=min(10.0, 3.4 + 0.8 * len(columns)),
+        width=min(10.0, max(6.5, 3.4 + 0.8 * len(columns))),  # so that names of slices fit
     )
     return figure

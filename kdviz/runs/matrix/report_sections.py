@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 
 from kdviz.engine.history import read_history
 from kdviz.plots import ap_differences, interval_rows
 from kdviz.plots.learning import learning_charts
 from kdviz.plots.progress import History, Line, detection_loss, distillation_loss, scores
+from kdviz.runs.claims import matrix_rulings, summary, verdict_section
 from kdviz.runs.compare import ALONE
 from kdviz.runs.matrix.findings import CONFIDENT, chance, findings, missing, unpaired
 from kdviz.runs.matrix.gains import gain_table
@@ -32,10 +32,6 @@ def in_short(results: Results) -> Iterator[str]:
 
 def do_claims_hold(results: Results) -> Iterator[str]:
     """What the papers claim, as far as these runs are asked."""
-    if find_spec("kdviz.runs.claims") is None:
-        return
-    from kdviz.runs.claims import matrix_rulings, summary, verdict_section
-
     rows, root = as_rows(results.records), results.home.parent
     rulings = matrix_rulings(results.matrix.name, rows, root)
     if rulings:
@@ -68,7 +64,8 @@ def which_helps(results: Results) -> Iterator[str]:
         yield f"<h3>{html.escape(heading(group))}</h3>"
         if group.compared:
             yield wide(_strip(group))
-        yield wide(_standings(group))
+        if group.begun:
+            yield wide(_standings(group))
     yield paragraph(
         "AP is the mean over the seeds that are done; gain the mean of the differences to the "
         "student alone with the same seed, with its 95 % interval by Student's t. Better and worse "

@@ -72,11 +72,13 @@ def what_it_cost(results: Results) -> Iterator[str]:
     if not rows:
         return
     spent = sum(record.seconds or 0.0 for record in results.records)
-    yield paragraph(
+    told = (
         f"{duration(spent)} of training in all. Times are as they came: runs that shared a machine "
-        "slowed each other, and a cache of the teacher's answers that the first run fills serves "
-        "the others."
+        "slowed each other."
     )
+    if results.matrix.train.get("teacher_cache"):
+        told += " The teacher's maps were kept on disk, so who needed them first paid for all."
+    yield paragraph(told)
     yield wide(table(["mean of the seeds", "training", "images/s", "times the student"], rows))
     yield from _environment(environments(results.states))
 
@@ -85,15 +87,19 @@ def again(results: Results) -> Iterator[str]:
     """The commands that make it anew."""
     home = results.home.resolve()
     home = home.relative_to(Path.cwd()) if home.is_relative_to(Path.cwd()) else home
-    file = shlex.quote(str(home / "matrix.yaml"))
-    example = next((x for x in results.states if x.status == "done"), results.states[0])
-    spec = shlex.quote(str(home / example.folder.name / "spec.yaml"))
+    matrix = shlex.quote(str(home / "matrix.yaml"))
+    if home.parent != Path("runs"):
+        matrix += f" --out {shlex.quote(str(home.parent))}"
     commands = [
-        f"kdviz matrix plan {file}      # what there is to do, how long, how much disk",
-        f"kdviz matrix run {file}       # done runs are skipped, cut ones go on",
-        f"kdviz matrix report {file}    # this page, from what is there",
-        f"kdviz run {spec}    # one run of it alone",
+        f"kdviz matrix plan {matrix}      # what there is to do, how long, how much disk",
+        f"kdviz matrix run {matrix}       # done runs are skipped, cut ones go on",
+        f"kdviz matrix retry {matrix}     # the same, failed ones too",
+        f"kdviz matrix report {matrix}    # this page, from what is there",
     ]
+    done = [state.folder for state in results.states if state.result is not None]
+    if done:
+        spec = shlex.quote(str(home / done[0].name / "spec.yaml"))
+        commands.append(f"kdviz run {spec}    # one run of it alone")
     yield f'<div class="wide"><pre>{html.escape(chr(10).join(commands))}</pre></div>'
     yield details("The matrix", f'<pre class="wide">{html.escape(to_yaml(results.matrix))}</pre>')
     yield (

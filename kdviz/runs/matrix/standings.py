@@ -69,6 +69,11 @@ class Group:
         return self.data if self.data == self.pair else f"{self.pair} on {self.data}"
 
     @property
+    def begun(self) -> bool:
+        """Whether any of its runs is done."""
+        return any(one.row for one in self.standings)
+
+    @property
     def compared(self) -> list[tuple[Standing, Row]]:
         """Methods with a paired difference, and their rows."""
         return [(one, one.row) for one in self.standings if one.row and one.row.differences]

@@ -68,7 +68,7 @@ def readme_table(paths: Iterable[Path]) -> str:
         ValueError: a file holds something else.
     """
     found = [group for path in paths for group in groups(read_outcomes(path))]
-    found = [group for group in found if any(one.row for one in group.standings)]
+    found = [group for group in found if group.begun]
     if not found:
         return "No matrix has been run yet."
     methods = dict.fromkeys(one.method for group in found for one in group.standings)
@@ -92,6 +92,8 @@ def readme_table(paths: Iterable[Path]) -> str:
 
 def heading(group: Group) -> str:
     """Name of a group, and whose AP it compares."""
+    if not group.begun:
+        return f"{group.name}: no run is done yet"
     return f"{group.name}: AP on the {_SPLITS[group.split]} split"
 
 
