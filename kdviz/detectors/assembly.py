@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import resize_boxes
+from torchvision.transforms.v2.functional import to_dtype
 
 from kdviz.detectors.parts import (
     DetectorParts,
@@ -64,7 +65,7 @@ class TorchvisionParts(DetectorParts):
         nowhere else: student and teacher must share the batch that comes out.
 
         Args:
-            images: each (3, h, w), floating point in [0, 1], on the model's device.
+            images: each (3, h, w), floating point in [0, 1] or uint8, on the model's device.
             targets: one per image, boxes in pixels of the image; other entries are kept as given.
 
         Raises:
@@ -72,8 +73,9 @@ class TorchvisionParts(DetectorParts):
                 the numbers of images and targets, or of boxes and labels, differ.
         """
         if targets is not None:
-            _check_targets(images, targets, self.num_classes)
-        resized, moved = self.model.transform(list(images), targets and list(targets))
+            check_targets(images, targets, self.num_classes)
+        images = [as_float(image) for image in images]
+        resized, moved = self.model.transform(images, targets and list(targets))
         return Batch(
             images=resized.tensors,
             sizes=tuple(resized.image_sizes),
@@ -175,9 +177,21 @@ def anchors_of(output: HeadOutput) -> list[Tensor]:
     return anchors
 
 
+def lay_anchors(generator: nn.Module, maps: Sequence[Tensor], batch: Batch) -> list[Tensor]:
+    """Prior boxes of each image, (P, 4) xyxy in network pixels, in float32 also inside autocast.
+
+    torchvision lays them in the type of the maps, and bfloat16 knows the position 800 only to four
+    pixels. All images of a batch share one tensor.
+    """
+    dtype = torch.promote_types(maps[0].dtype, torch.float32)
+    grids = [values.new_empty((), dtype=dtype).expand(values.shape) for values in maps]
+    one = ImageList(batch.images, list(batch.sizes[:1]))
+    return generator(one, grids) * len(batch.sizes)
+
+
 def grid_anchors(generator: nn.Module, maps: Sequence[Tensor], batch: Batch) -> list[Tensor]:
     """Prior boxes of each level, (H, W, A, 4) xyxy in network pixels, the same for all images."""
-    flat = generator(image_list(batch), list(maps))[0]
+    flat = lay_anchors(generator, maps, batch)[0]
     counts = anchor_counts(generator, maps)
     return [
         boxes.view(*values.shape[-2:], -1, 4)
@@ -207,7 +221,22 @@ def _infos(letter: str, maps: Sequence[Tensor], strides: Sequence[int]) -> tuple
     )
 
 
-def _check_targets(images: Sequence[Tensor], targets: Sequence[Target], num_classes: int) -> None:
+def as_float(images: Tensor) -> Tensor:
+    """Pixels in [0, 1] of uint8 images; floating point images as they are."""
+    if images.is_floating_point():
+        return images
+    return to_dtype(images, torch.float32, scale=True)
+
+
+def check_targets(images: Sequence[Tensor], targets: Sequence[Target], num_classes: int) -> None:
+    """Raise unless there is a target for each image, of sound boxes and known labels.
+
+    It looks at the values once for the whole batch, which makes a GPU wait: check them before they
+    go there.
+
+    Raises:
+        ValueError: names the first target that cannot be right, and why.
+    """
     if len(images) != len(targets):
         raise ValueError(f"{len(images)} images but {len(targets)} targets; give one per image")
     for index, target in enumerate(targets):

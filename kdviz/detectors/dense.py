@@ -11,8 +11,8 @@ from kdviz.detectors.assembly import (
     anchor_counts,
     anchors_of,
     grid_anchors,
-    image_list,
     in_original_pixels,
+    lay_anchors,
     outputs_of,
     targets_of,
 )
@@ -28,7 +28,7 @@ class _DenseParts(TorchvisionParts):
         self.num_classes = self.model.head.classification_head.num_classes
 
     def head(self, features: Pyramid, batch: Batch) -> HeadOutput:
-        """Shared head on every level, sigmoid scores.
+        """Shared head on every level, sigmoid scores; all of it in float32 also inside autocast.
 
         Args:
             features: of this or another detector, matched by stride; needs this head's channels.
@@ -38,9 +38,9 @@ class _DenseParts(TorchvisionParts):
             ValueError: a stride is missing or a map has the wrong number of channels.
         """
         maps = select_maps(features, self.levels, reader="head")
-        outputs = self.model.head(maps)
+        outputs = {name: _full(values) for name, values in self.model.head(maps).items()}
         extras: dict[str, object] = {
-            "anchors": self.model.anchor_generator(image_list(batch), maps)
+            "anchors": lay_anchors(self.model.anchor_generator, maps, batch)
         }
         if "bbox_ctrness" in outputs:
             extras["bbox_ctrness"] = outputs["bbox_ctrness"]
@@ -114,3 +114,8 @@ class RetinaNetParts(_DenseParts):
             ValueError: the batch has no targets.
         """
         return self.model.compute_loss(targets_of(batch), outputs_of(output), anchors_of(output))
+
+
+def _full(values: Tensor) -> Tensor:
+    # Boxes are decoded, and scores compared, in this type.
+    return values if values.dtype == torch.float64 else values.float()
