@@ -91,6 +91,11 @@ class TrainConfig(BaseModel):
             raise ValueError("schedule='step' needs milestones, the steps at which the rate falls")
         if self.milestones and self.schedule != "step":
             raise ValueError(f"milestones belong to schedule='step', not to {self.schedule!r}")
+        if self.fused and self.precision == "16-mixed" and self.clip_norm is not None:
+            raise ValueError(
+                "fused=True undoes the scaling of float16 gradients inside the optimiser, after "
+                "they would be clipped; take clip_norm=None, precision=bf16-mixed or fused=False"
+            )
         return self
 
 

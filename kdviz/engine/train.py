@@ -19,10 +19,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from kdviz.detectors.assembly import check_targets
 from kdviz.engine.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
 from kdviz.engine.config import TrainConfig, learning_rate
 from kdviz.engine.guards import TermGuard
 from kdviz.engine.history import History
+from kdviz.engine.levers import Levers, lay_out, pulled
 from kdviz.engine.trainee import Images, Targets, Trainee, term_of
 from kdviz.methods.base import TermWeight
 
@@ -90,7 +92,9 @@ def train(
         ValueError: a term has always been zero, or the checkpoint is of another run.
     """
     torch.manual_seed(config.seed)
-    optimizer = _optimizer(trainee, config)
+    levers = Levers.of(config, fabric.device)
+    lay_out(trainee, levers.memory_format)
+    optimizer = _optimizer(trainee, config, fused=levers.fused)
     if trainee.teacher is not None:
         trainee.teacher.model.to(fabric.device)
     wrapped, wrapped_optimizer = fabric.setup(trainee, optimizer)
@@ -105,10 +109,20 @@ def train(
     progress = tqdm(
         total=config.steps, initial=step, desc="train", unit="step", disable=_quiet(fabric)
     )
-    batches = fabric.setup_dataloaders(loader(step), use_distributed_sampler=False)
+    batches = fabric.setup_dataloaders(
+        loader(step), use_distributed_sampler=False, move_to_device=False
+    )
     started, first_step = time.perf_counter(), step
-    with _history(folder, step, fabric) as history, _deterministic_cpu(fabric), _sigterm() as stop:
-        for images, targets in batches:
+    with (
+        _history(folder, step, fabric) as history,
+        _deterministic_cpu(fabric),
+        _sigterm() as stop,
+        pulled(levers, trainee),
+    ):
+        for host_images, host_targets in batches:
+            if levers.device_preprocessing:
+                check_targets(host_images, host_targets, trainee.student.num_classes)
+            images, targets = _moved(host_images, host_targets, fabric.device)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, config)
             trainee.refresh(step, samples)
@@ -152,7 +166,10 @@ def train(
                 with _as_exported(trainee, averaged):
                     keep(step)
             # All processes stop at one step: the first decides, at a step they all come to.
-            stopping = fabric.broadcast(stop.asked) if fabric.world_size > 1 else stop.asked
+            # To agree makes a GPU wait, so there they do it when they look at the losses anyway.
+            stopping = stop.asked
+            if fabric.world_size > 1:
+                stopping = looking and fabric.broadcast(stop.asked)
             if step % config.checkpoint_every == 0 or done or stopping:
                 state = _state(step, trainee, optimizer, averaged, fabric, spec_hash)
                 if fabric.is_global_zero:
@@ -161,6 +178,7 @@ def train(
                 progress.close()
                 raise Interrupted(f"stopped after step {step} of {config.steps}")
     progress.close()
+    lay_out(trainee, torch.contiguous_format)
     if averaged is not None:
         trainee.model.load_state_dict(averaged.module.state_dict())
     seconds = time.perf_counter() - started
@@ -221,15 +239,25 @@ def _weight(key: str, weights: Mapping[str, TermWeight], step: int, steps: int) 
     return 1.0 if weight is None else weight.at(step, steps)
 
 
-def _optimizer(trainee: Trainee, config: TrainConfig) -> torch.optim.Optimizer:
+def _moved(images: Images, targets: Targets, device: torch.device) -> tuple[Images, Targets]:
+    """Images, boxes and labels on the device; what else a target says stays where it is read."""
+    there = [image.to(device, non_blocking=True) for image in images]
+    seen = ("boxes", "labels")
+    return there, [
+        {key: x.to(device, non_blocking=True) if key in seen else x for key, x in target.items()}
+        for target in targets
+    ]
+
+
+def _optimizer(trainee: Trainee, config: TrainConfig, *, fused: bool) -> torch.optim.Optimizer:
     trained = [p for p in trainee.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
-    return torch.optim.AdamW(groups, lr=config.lr)
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused or None)
+    return torch.optim.AdamW(groups, lr=config.lr, fused=fused or None)
 
 
 def _average(model: nn.Module, config: TrainConfig) -> AveragedModel | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from kdviz.detectors.batched_losses import Losses
+from kdviz.detectors.batched_preprocessing import Preprocess
 from kdviz.detectors.parts import DetectorParts, Pass, in_eval
 from kdviz.engine.teacher_cache import TeacherCache
 from kdviz.methods.base import Method
@@ -27,6 +29,10 @@ class Trainee(nn.Module):
         teacher: a frozen detector; None trains the student alone.
         methods: what it learns from the teacher beside the ground truth.
         kept: the teacher's maps of earlier, instead of a forward pass each time; None computes.
+
+    Attributes:
+        preprocess: makes a batch of images and targets: the student's own, or a faster equal.
+        losses: the student's own losses of a batch, or a faster equal.
     """
 
     def __init__(
@@ -43,15 +49,17 @@ class Trainee(nn.Module):
         self.adapters = nn.ModuleList(methods)
         self.methods = tuple(methods)
         self.student, self.teacher, self.kept = student, teacher, kept
+        self.preprocess: Preprocess = student.preprocess
+        self.losses: Losses = student.losses
 
     def forward(self, images: Images, targets: Targets) -> dict[str, Tensor]:
         """Unweighted losses of one batch: the detector's own, then those of each method."""
-        return self.terms(Pass(self.student, self.student.preprocess(images, targets)))
+        return self.terms(Pass(self.student, self.preprocess(images, targets)))
 
     def terms(self, seen: Pass) -> dict[str, Tensor]:
         """Unweighted losses of a pass of the student over a batch with targets."""
         batch = seen.batch
-        losses = dict(self.student.losses(seen.output, batch))
+        losses = dict(self.losses(seen.output, batch))
         if self.teacher is not None:
             taught = self._taught(batch)
             for method in self.methods:
