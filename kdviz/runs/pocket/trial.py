@@ -83,7 +83,7 @@ def trial(
         with ProcessPoolExecutor(processes, context, _begin, (root,)) as pool:
             # Alone and with a teacher at once: only one of the two computes the teacher's maps.
             jobs = [pool.submit(_score, spec, root) for spec in in_order(arms, seeds)]
-            taught = pool.submit(_teacher)
+            taught = pool.submit(_teacher, load_spec(RECIPE))
             try:
                 scores = [job.result() for job in tqdm(jobs, desc="pocket", unit="run")]
                 teacher = taught.result()
@@ -115,8 +115,7 @@ def _score(spec: RunSpec, root: Path) -> Score:
     return Score(label_of(spec), spec.train.seed, value, spec.train.steps, seconds)
 
 
-def _teacher() -> float:
-    spec = load_spec(RECIPE)
+def _teacher(spec: RunSpec) -> float:
     assert spec.teacher is not None  # the recipe names one
     training, _ = open_splits(spec.data)
     test = open_test(spec.data, training)
