@@ -51,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Execute one run as a papermill notebook.")
     parser.add_argument("spec", type=Path, help="YAML of the run")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of runs")
+    parser.add_argument("--parent", type=int, help="stop when this process, the parent, has ended")
     options = parser.parse_args(arguments)
+    if options.parent is not None:
+        threading.Thread(target=_end_with, args=[options.parent], daemon=True).start()
     return work(load_spec(options.spec), options.spec, options.root)
 
 
@@ -153,6 +156,13 @@ class _Stop:
         if not self.asked:
             self.asked = True
             threading.Thread(target=_ask_kernel, daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Take the end of the parent for a request to stop: whoever gave the place is gone."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _ask_kernel() -> None:
