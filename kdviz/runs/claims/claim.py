@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from kdviz.runs.claims.records import QUANTITIES
 from kdviz.runs.compare import ALONE, RECIPES
 
 FOLDER = RECIPES / "claims"
@@ -127,10 +128,17 @@ class Measure(_Asked):
 
     kind: Literal["measured"]
     quantity: str
-    """Name of the number, see `kdviz.runs.claims.measure.QUANTITIES`."""
+    """Name of the number, one of `kdviz.runs.claims.records.QUANTITIES`."""
     beyond: str | None = None
     """A method whose own number is subtracted: an effect that it shows too is no merit of
     ``method``."""
+
+    @field_validator("quantity")
+    @classmethod
+    def _known(cls, quantity: str) -> str:
+        if quantity not in QUANTITIES:
+            raise ValueError(f"nobody measures {quantity!r}; there are {'; '.join(QUANTITIES)}")
+        return quantity
 
 
 Question = Annotated[Gain | Better | Measure, Field(discriminator="kind")]

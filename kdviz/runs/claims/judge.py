@@ -22,7 +22,7 @@ from kdviz.runs.claims.claim import (
     Question,
 )
 from kdviz.runs.claims.cost import ASSUMED, Cost, Rate
-from kdviz.runs.claims.records import Interval, Measured, beyond
+from kdviz.runs.claims.records import QUANTITIES, Interval, Measured, beyond
 from kdviz.runs.claims.settings import (
     PAPERS,
     Words,
@@ -87,16 +87,15 @@ class Evidence:
         return sides.pop() if len(sides) == 1 else Verdict.UNDECIDED
 
     def __str__(self) -> str:
-        told = f"{self.name} {self._number(self.mean)}"
-        spans = [
-            f"{self._number(low)} to {self._number(high)} over {over}"
-            for (low, high), over in (
-                (self.seeds or (np.nan, np.nan), f"{len(self.values)} seeds"),
-                (self.images or (np.nan, np.nan), "draws of images"),
-            )
-            if np.isfinite(low)
-        ]
-        return f"{told} [{'; '.join(spans)}]" if spans else f"{told}, one seed: no interval"
+        told = [f"{self.name} {self._number(self.mean)}"]
+        if self.seeds is not None:
+            told.append(f"{self._span(self.seeds)} over {len(self.values)} seeds")
+        if self.images is not None:
+            told.append(f"{self._span(self.images)} over draws of images")
+        return ", ".join(told)
+
+    def _span(self, interval: Interval) -> str:
+        return " to ".join(map(self._number, interval))
 
     def _number(self, value: float) -> str:
         return f"{value:+.{self.decimals}f}"
@@ -288,7 +287,7 @@ def _measured_ruling(
     papers: Path,
 ) -> Ruling:
     """Of a number from inside the detectors, and of the same minus that of a control."""
-    asks = asked.quantity
+    asks = QUANTITIES[asked.quantity]
     by_place = {one.place: one for one in measured.get(asked.matrix, ())}
     place = asked.data, asked.pair, asked.method, asked.quantity
     differs = _differs(claim, asked, papers)

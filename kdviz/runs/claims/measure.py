@@ -7,7 +7,7 @@ images, until one of them is trained anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from kdviz.diagnosis.overlaps import Numbers
 from kdviz.files import read_json, write_json_atomically
 from kdviz.methods import Dist2, Method
 from kdviz.methods.adapters import ConvAdapter
-from kdviz.runs.claims.records import FILE, Measured, beyond
+from kdviz.runs.claims.records import FILE, GOES_WITH, READ, Measured, beyond
 from kdviz.runs.compare import ALONE
 from kdviz.runs.diagnosis.inside import look_inside
 from kdviz.runs.lessons import Lesson, lesson_of
@@ -42,30 +42,10 @@ CONTROL = "fitnets"
 DRAWS = 200
 """Draws of images behind each interval."""
 
-_READ = "AP50 of the teacher's head on its maps, as a share of its own"
-_GOES_WITH = {
-    name: f"rank correlation of reliability and {name}" for name in ("blur", "occlusion", "size")
-}
-_DAMAGE = {
+_DAMAGE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "change of reliability when blurred": lambda image, boxes: damage.blurred(image, 2.0),
     "change of reliability when covered": lambda image, boxes: damage.covered(image, boxes, 0.6),
 }
-QUANTITIES = (
-    "near minus lone",
-    "fewer groups seen as one",
-    "much outside minus little",
-    "with cue minus without",
-    "blurred minus sharp",
-    "occluded minus free",
-    "small minus large",
-    "stitched, AP50 more",
-    "by their adapters, AP50 more",
-    _READ,
-    *_GOES_WITH.values(),
-    *_DAMAGE,
-)
-"""What is measured: the quantities of `kdviz.diagnosis.claims`, and those of `read_shares` and
-`reliabilities`."""
 
 Found = dict[tuple[str, str], Estimate]
 """By method and quantity."""
@@ -263,7 +243,7 @@ def read_shares(
         above, below = resamples.ap50(typed), resamples.ap50(own[name])
         if below.value > 0:
             shares = above.draws / np.where(below.draws > 0, below.draws, np.nan)
-            found[name, _READ] = Estimate(above.value / below.value, shares)
+            found[name, READ] = Estimate(above.value / below.value, shares)
     return found
 
 
@@ -296,7 +276,7 @@ def reliabilities(
     known = object_factors(lesson.targets, lesson.data.record["annotations"])
     found: Found = {
         (ALONE, quantity): _correlation(known[name][judged].numpy(), trust, where, resamples)
-        for name, quantity in _GOES_WITH.items()
+        for name, quantity in GOES_WITH.items()
         if name in known and known[name][judged].unique().numel() > 1
     }
     for quantity, spoil in _DAMAGE.items():

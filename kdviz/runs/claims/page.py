@@ -43,7 +43,7 @@ table.claims tr.first td.claim, table.claims tr.last td { border-bottom: 1px sol
 table.claims td { overflow-wrap: anywhere; } table.claims details { margin: .2rem 0 0; }
 table.claims details ul { margin: .2rem 0; padding-left: 1.2rem; font-size: .85rem; }
 table.claims summary { font-size: .85rem; }
-table.claims + details table.numbers td { text-align: left; }
+table.claims + details :is(th, td) { text-align: left !important; }
 table.claims small { color: var(--faint); display: block; line-height: 1.4; }
 .verdict { font-weight: 600; white-space: nowrap; }
 .verdict::before { content: ""; display: inline-block; width: .62em; height: .62em;
@@ -201,8 +201,10 @@ def _claim(claim: Claim) -> str:
 
 
 def _asked(ruling: Ruling) -> str:
-    at = f" <small>{html.escape(ruling.at)}</small>" if not ruling.by_paper else ""
-    told = html.escape(ruling.asks) + at
+    at = [] if ruling.by_paper else [ruling.at]
+    bounds = list(dict.fromkeys(str(one.confirms) for one in ruling.evidence))
+    at += [f"{' and '.join(bounds)} confirms it"] if bounds else []
+    told = f"{html.escape(ruling.asks)}<small>{html.escape('; '.join(at))}</small>"
     told += "".join(f"<div>{html.escape(line)}</div>" for line in _numbers(ruling))
     if ruling.differs:
         items = "".join(f"<li>{html.escape(line)}</li>" for line in ruling.differs)
@@ -214,7 +216,7 @@ def _asked(ruling: Ruling) -> str:
 
 def _numbers(ruling: Ruling) -> list[str]:
     """What stands behind a verdict, a line each."""
-    told = [f"{evidence}; confirms: {evidence.confirms}" for evidence in ruling.evidence]
+    told = [str(evidence) for evidence in ruling.evidence]
     if ruling.why:
         told.append(ruling.why)
     if ruling.cost is not None:
