@@ -64,7 +64,7 @@ def learning_charts(
         raise ValueError("learning_charts needs at least one method with values at some steps")
     behind = _band(baseline, smoothing)
     if caption is None:
-        caption = f"{_CAPTION} Orange: the student alone." if behind else _CAPTION
+        caption = f"{_CAPTION} Orange: the baseline." if behind else _CAPTION
     figure, panels = small_charts(list(shown), columns=columns, caption=caption, width=width)
     last = max(float(band.steps[-1]) for band in shown.values())
     for number, (axes, band) in enumerate(zip(panels, shown.values(), strict=True)):

@@ -22,7 +22,7 @@ def findings(found: Sequence[Group]) -> list[str]:
     decided.sort(key=lambda each: -each[2].difference)
     count = sum(row.interval is not None for _, _, row in every)
     told = [*_counted(every), *(_decided(*each, of=count) for each in decided), *_open(every)]
-    return told or ["No run is done yet that could be compared with the student alone."]
+    return told or ["No two runs are done yet that could be compared."]
 
 
 def missing(records: Sequence[Outcome]) -> str:
@@ -49,7 +49,7 @@ def chance(found: Sequence[Group]) -> str:
     sure = sum(one.holm is not None and one.holm < CONFIDENT for one in tested)
     return (
         f"One interval in twenty leaves out 0 by chance alone: {0.05 * len(tested):.1f} of these "
-        f"{len(tested)} if no method made a difference. Here {out} {'does' if out == 1 else 'do'}. "
+        f"{len(tested)} if nothing made a difference. Here {out} {'does' if out == 1 else 'do'}. "
         f"Asked all at once (Holm's rule, 5 % for all of them together), {sure} of {len(tested)} "
         f"{'stands' if sure == 1 else 'stand'} out. The intervals are over seeds: they speak of "
         "other seeds of the same training, not of other data, and with few seeds they are wide."
@@ -68,7 +68,7 @@ def unpaired(found: Sequence[Group]) -> list[str]:
         ]
         if alone:
             told.append(
-                f"{group.name}: no run of the student alone with the same seed on the same images "
+                f"{group.name}: no run of {group.against} with the same seed on the same images "
                 f"is done for {', '.join(alone)}. They count in the mean AP, not in the gain."
             )
     return told
@@ -77,9 +77,10 @@ def unpaired(found: Sequence[Group]) -> list[str]:
 def _counted(every: Sequence[_Found]) -> Iterator[str]:
     verdicts = [row.verdict for _, _, row in every if row.interval is not None]
     if verdicts:
+        against = " or ".join(dict.fromkeys(group.against for group, _, _ in every))
         better, worse, open_ = (verdicts.count(x) for x in ("better", "worse", "undecided"))
         yield (
-            f"Of {len(verdicts)} comparisons with the student alone {better} "
+            f"Of {len(verdicts)} comparisons with {against} {better} "
             f"{'is' if better == 1 else 'are'} better, {worse} worse and {open_} undecided, each "
             "taken by itself."
         )
@@ -89,10 +90,12 @@ def _decided(group: Group, one: Standing, row: Row, of: int) -> str:
     assert row.interval is not None  # a verdict rests on one
     sure = of < 2 or (one.holm is not None and one.holm < CONFIDENT)
     verb = "help" if row.verdict == "better" else "harm"
+    verb = verb + "s" if sure else f"seems to {verb}"
+    if group.by_pair:
+        verb = f"{'is' if sure else 'seems to be'} {row.verdict} than {group.baseline} with"
     told = (
-        f"{one.method} {verb + 's' if sure else 'seems to ' + verb} {group.name}: "
-        f"{group.split} AP {signed(row.difference)} {span(row.interval)}, "
-        f"{len(row.differences)} seeds"
+        f"{one.method} {verb} {group.name}: {group.split} AP {signed(row.difference)} "
+        f"{span(row.interval)}, {len(row.differences)} seeds"
     )
     if of < 2 or one.holm is None:
         return f"{told}."

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kdviz.plots import number_table
-from kdviz.runs.compare import ALONE
 from kdviz.runs.matrix.standings import Group
 from kdviz.runs.matrix.state import CellState
 
@@ -21,30 +20,38 @@ Parts = dict[str, float]
 """AP by the name of a part of the objects; parts without objects are not there."""
 
 
-def gain_table(group: Group, states: Sequence[CellState]) -> Iterator[tuple[str, Figure]]:
+def gain_table(
+    group: Group, states: Mapping[str, Sequence[CellState]]
+) -> Iterator[tuple[str, Figure]]:
     """Pictures of the mean paired gain in each part of the objects, methods in columns.
 
     Args:
         group: the methods and the seeds that pair.
-        states: of its runs.
+        states: of its runs, by method.
 
     Yields:
         What the objects are parted by, and the picture; nothing where no seed pairs.
     """
-    results = {(x.cell.method, x.cell.seed): x.result for x in states if x.result is not None}
+    results = {
+        (method, state.cell.seed): state.result
+        for method, each in states.items()
+        for state in each
+        if state.result is not None
+    }
     for title, read in {"size and factor": by_factor, "class": by_class}.items():
         parts = {place: read(result) for place, result in results.items()}
         gains = {
             one.method: mean_gains(
                 [parts[one.method, seed] for seed in one.paired],
-                [parts[ALONE, seed] for seed in one.paired],
+                [parts[group.baseline, seed] for seed in one.paired],
             )
             for one, _ in group.compared
         }
         rows = list(dict.fromkeys(name for part in parts.values() for name in part))
         values = np.array([[gains[m].get(row, math.nan) for m in gains] for row in rows])
         if values.size and not np.isnan(values).all() and len(rows) > 1:
-            yield title, _picture(values, rows, list(gains), title)
+            told = f"over {group.against} with the same seed, by {title}"
+            yield title, _picture(values, rows, list(gains), told)
 
 
 def mean_gains(after: Sequence[Parts], before: Sequence[Parts]) -> Parts:
@@ -89,7 +96,7 @@ def _bounds(part: Mapping[str, Any]) -> str:
     return " ".join(filter(None, told)) or str(part["name"])
 
 
-def _picture(values: Any, rows: Sequence[str], columns: Sequence[str], title: str) -> Figure:
+def _picture(values: Any, rows: Sequence[str], columns: Sequence[str], told: str) -> Figure:
     reach = max(_LEAST_SCALE, float(np.nanmax(np.abs(values))))
     figure, _ = number_table(
         values,
@@ -98,9 +105,8 @@ def _picture(values: Any, rows: Sequence[str], columns: Sequence[str], title: st
         limits=(-reach, reach),
         unit="gain in AP",
         decimals=3,
-        caption=f"Mean gain in validation AP over the student alone with the same seed, by {title} "
-        "of the objects. Of so many numbers some are large by chance: trust those that agree with "
-        "their neighbours.",
+        caption=f"Mean gain in validation AP {told} of the objects. Of so many numbers some are "
+        "large by chance: trust those that agree with their neighbours.",
         width=min(10.0, max(6.5, 3.4 + 0.8 * len(columns))),  # so that names of slices fit
     )
     return figure

@@ -29,6 +29,7 @@ class Outcome:
         status: of the run; without ``done`` there are no numbers.
         folder: name of its folder.
         steps: that it is trained for.
+        student: name of the detector that learns.
         AP: on the validation split, as AP50 and AP75, in [0, 1].
         test_AP: on the test split, scored once; None where the data have none.
         seconds: that training took.
@@ -45,6 +46,7 @@ class Outcome:
     status: Status
     folder: str
     steps: int
+    student: str = ""
     AP: float | None = None
     AP50: float | None = None
     AP75: float | None = None
@@ -123,6 +125,7 @@ def _outcome(state: CellState) -> Outcome:
         state.status,
         state.folder.name,
         cell.spec.train.steps,
+        cell.spec.student.name,
     )
     if result is None:
         return place

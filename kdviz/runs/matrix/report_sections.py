@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from kdviz.engine.history import read_history
 from kdviz.plots import ap_differences, interval_rows
 from kdviz.plots.learning import learning_charts
 from kdviz.plots.progress import History, Line, detection_loss, distillation_loss, scores
 from kdviz.runs.claims import matrix_rulings, summary, verdict_section
-from kdviz.runs.compare import ALONE
 from kdviz.runs.matrix.findings import CONFIDENT, chance, findings, missing, unpaired
 from kdviz.runs.matrix.gains import gain_table
 from kdviz.runs.matrix.outcomes import as_rows
@@ -42,7 +41,7 @@ def do_claims_hold(results: Results) -> Iterator[str]:
 
 
 def which_helps(results: Results) -> Iterator[str]:
-    """Gains over the student alone: of all pairs beside each other, then of each."""
+    """Gains over the baseline: of all groups beside each other, then of each."""
     with_gains = [group for group in results.groups if group.compared]
     if len(with_gains) > 1:
         series = {
@@ -54,7 +53,7 @@ def which_helps(results: Results) -> Iterator[str]:
         }
         figure, _ = interval_rows(
             series,
-            label="AP minus that of the student alone",
+            label=f"AP minus that of {_baselines(with_gains)}",
             signed=True,
             caption="A dot is the mean gain over the seeds, its line the 95 % interval of that "
             "mean. Hollow: the interval holds 0, which leaves the sign open.",
@@ -68,9 +67,9 @@ def which_helps(results: Results) -> Iterator[str]:
             yield wide(_standings(group))
     yield paragraph(
         "AP is the mean over the seeds that are done; gain the mean of the differences to the "
-        "student alone with the same seed, with its 95 % interval by Student's t. Better and worse "
-        "are those whose interval leaves out 0. p, Holm: the chance of one as clear among as many "
-        f"comparisons if no method made a difference; below {CONFIDENT} it is sure. The teacher's "
+        "baseline with the same seed, with its 95 % interval by Student's t. Better and worse are "
+        "those whose interval leaves out 0. p, Holm: the chance of one as clear among as many "
+        f"comparisons if nothing made a difference; below {CONFIDENT} it is sure. The teacher's "
         "AP was taken on a few images before training: a mark to aim at, not a pair."
     )
 
@@ -93,22 +92,26 @@ def how_learned(results: Results) -> Iterator[str]:
         yield paragraph(
             "The detection loss is the detector's own, which means the same for every method; the "
             "distillation loss is what a method adds to it, as weighted, from where it has a "
-            "weight. Green: the method."
+            f"weight. Green: the method; orange: {_baselines(results.groups)}."
         )
     for group in results.groups:
-        read = [(x, read_history(x.folder / "metrics.jsonl")) for x in results.of(group)]
+        read = [
+            (label, state, read_history(state.folder / "metrics.jsonl"))
+            for label, each in results.of(group).items()
+            for state in each
+        ]
         parts = []
         for unit, line_of in _LINES.items():
             values: dict[str, list[Line]] = {}
-            for state, history in read:
-                values.setdefault(state.cell.method, []).append(line_of(state, history))
-            alone = values.pop(ALONE, [])
+            for label, state, history in read:
+                values.setdefault(label, []).append(line_of(state, history))
+            baseline = values.pop(group.baseline, [])
             if any(map(any, values.values())):
                 is_score = unit.endswith("AP")
                 figure, _ = learning_charts(
                     values,
                     unit=unit,
-                    baseline=alone,
+                    baseline=baseline,
                     smoothing=0.0 if is_score else 0.8,
                     linear=is_score,
                 )
@@ -139,6 +142,10 @@ _LINES: dict[str, Callable[[CellState, History], Line]] = {
 """What is drawn over the steps, by its unit."""
 
 
+def _baselines(found: Sequence[Group]) -> str:
+    return " or ".join(dict.fromkeys(group.against for group in found))
+
+
 def _standings(group: Group) -> str:
     """The table of a group; verdicts in their colours, the teacher set apart."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in HEAD)
@@ -157,7 +164,7 @@ def _strip(group: Group) -> str:
         {one.method: row.differences for one, row in group.compared},
         intervals={one.method: row.interval for one, row in group.compared},
         metric=f"{group.split} AP",
-        baseline="student alone",
+        baseline=group.against.removeprefix("the "),
         caption="A small dot is one seed, the diamond the mean of the seeds, the bar its 95 % "
         "interval. Hollow: the interval holds 0, or there is none.",
     )

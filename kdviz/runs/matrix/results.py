@@ -30,10 +30,13 @@ class Results:
     records: Sequence[Outcome]
     groups: Sequence[Group]
 
-    def of(self, group: Group) -> list[CellState]:
-        """The states of one group's runs."""
-        place = group.data, group.pair
-        return [state for state in self.states if (state.cell.data, state.cell.pair) == place]
+    def of(self, group: Group) -> dict[str, list[CellState]]:
+        """The states of one group's runs, by what they are called there."""
+        found: dict[str, list[CellState]] = {one.method: [] for one in group.standings}
+        for state in self.states:
+            if (label := group.label(state.cell)) is not None:
+                found[label].append(state)
+        return found
 
 
 def gather(matrix: MatrixSpec, root: Path) -> Results:

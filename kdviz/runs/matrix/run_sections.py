@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from kdviz.runs.compare import ALONE
 from kdviz.runs.matrix.outcomes import environments
 from kdviz.runs.matrix.results import Results
 from kdviz.runs.matrix.spec import to_yaml
@@ -37,14 +36,13 @@ def what_failed(results: Results) -> Iterator[str]:
 def which_runs(results: Results) -> Iterator[str]:
     """Every run: its score or its state, and links to what it left."""
     for group in results.groups:
-        seeds = sorted({state.cell.seed for state in results.of(group)})
+        states = results.of(group)
+        seeds = sorted({state.cell.seed for each in states.values() for state in each})
         head = "".join(f"<th>seed {seed}</th>" for seed in seeds)
         rows = []
         for one in group.standings:
             cells = {
-                state.cell.seed: _run(state, group, results.home)
-                for state in results.of(group)
-                if state.cell.method == one.method
+                state.cell.seed: _run(state, group, results.home) for state in states[one.method]
             }
             shown = "".join(f"<td>{cells.get(seed, '')}</td>" for seed in seeds)
             rows.append(f"<tr><td>{html.escape(one.method)}</td>{shown}</tr>")
@@ -57,7 +55,9 @@ def what_it_cost(results: Results) -> Iterator[str]:
     """Time and speed of training, and what the runs were made with."""
     rows = []
     for group in results.groups:
-        base = next((x.images_per_second for x in group.standings if x.method == ALONE), None)
+        base = next(
+            (x.images_per_second for x in group.standings if x.method == group.baseline), None
+        )
         for one in group.standings:
             if one.row is not None:
                 speed = one.images_per_second
@@ -79,7 +79,7 @@ def what_it_cost(results: Results) -> Iterator[str]:
     if results.matrix.train.get("teacher_cache"):
         told += " The teacher's maps were kept on disk, so who needed them first paid for all."
     yield paragraph(told)
-    yield wide(table(["mean of the seeds", "training", "images/s", "times the student"], rows))
+    yield wide(table(["mean of the seeds", "training", "images/s", "times the baseline"], rows))
     yield from _environment(environments(results.states))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.stats import ttest_1samp
 
 from kdviz.runs.compare import ALONE
 from kdviz.runs.matrix.outcomes import Outcome, Split
+from kdviz.runs.matrix.spec import Cell
 from kdviz.runs.scores import Row
 
 
@@ -19,7 +20,7 @@ class Standing:
     """How one method stands with one pair on one data set.
 
     Attributes:
-        method: as in `kdviz.runs.compare.label_of`.
+        method: as in `kdviz.runs.compare.label_of`; in a group of pairs the name of the pair.
         row: its scores and its paired differences; None as long as no run is done.
         planned: how many runs the matrix has of it.
         seeds: of the runs that are done.
@@ -47,17 +48,24 @@ class Standing:
 class Group:
     """All methods with one pair on one data set: what may be compared.
 
+    Where no student learns alone, the pairs of one student are compared instead, with one method:
+    they differ in its recipe or in the teacher.
+
     Attributes:
         data: short name of the data set.
-        pair: short name of student and teacher.
+        of: short name of student and teacher; in a group of pairs the method.
+        by_pair: whether this is a group of pairs.
+        baseline: what the others are compared with: the student alone, or the first pair.
         split: whose AP is compared: the test split where all done runs were scored on it.
-        standings: one for each method, the student alone first.
+        standings: one for each method, the baseline first.
         teacher_AP: of the teacher, on its first validation images; None if unknown.
         teacher_images: how many those are.
     """
 
     data: str
-    pair: str
+    of: str
+    by_pair: bool
+    baseline: str
     split: Split
     standings: tuple[Standing, ...]
     teacher_AP: float | None
@@ -66,7 +74,17 @@ class Group:
     @property
     def name(self) -> str:
         """``pair on data``; one word where both are called the same."""
-        return self.data if self.data == self.pair else f"{self.pair} on {self.data}"
+        return self.data if self.data == self.of else f"{self.of} on {self.data}"
+
+    @property
+    def against(self) -> str:
+        """The baseline in words."""
+        return self.baseline if self.by_pair else "the student alone"
+
+    def label(self, place: Outcome | Cell) -> str | None:
+        """What a run is called in this group; None for a run of another one."""
+        of, label = (place.method, place.pair) if self.by_pair else (place.pair, place.method)
+        return label if (place.data, of) == (self.data, self.of) else None
 
     @property
     def begun(self) -> bool:
@@ -79,16 +97,16 @@ class Group:
         return [(one, one.row) for one in self.standings if one.row and one.row.differences]
 
 
-def groups(records: Sequence[Outcome], baseline: str = ALONE) -> list[Group]:
+def groups(records: Sequence[Outcome]) -> list[Group]:
     """What may be compared, in the order of the records.
 
     A difference is taken between two runs of one seed on the same images. The p values of all
     differences are adjusted together, by Holm's step-down rule.
     """
-    parts: dict[tuple[str, str], list[Outcome]] = {}
+    by_data: dict[str, list[Outcome]] = {}
     for record in records:
-        parts.setdefault((record.data, record.pair), []).append(record)
-    found = [_group(data, pair, part, baseline) for (data, pair), part in parts.items()]
+        by_data.setdefault(record.data, []).append(record)
+    found = [group for part in by_data.values() for group in _groups(part)]
     tested = [row.differences for group in found for _, row in group.compared if row.interval]
     adjusted = iter(holm([p_value(values) for values in tested]))
     return [
@@ -135,29 +153,46 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _group(data: str, pair: str, records: Sequence[Outcome], baseline: str) -> Group:
-    done = [record for record in records if record.status == "done"]
+def _groups(records: Sequence[Outcome]) -> Iterator[Group]:
+    """The groups of one data set."""
+    pairs = list(dict.fromkeys(record.pair for record in records))
+    methods = list(dict.fromkeys(record.method for record in records))
+    one_student = len({record.student for record in records}) == 1
+    by_pair = ALONE not in methods and len(pairs) > 1 and one_student
+    for of in methods if by_pair else pairs:
+        baseline = pairs[0] if by_pair else ALONE
+        empty = Group(records[0].data, of, by_pair, baseline, "val", (), None, None)
+        members: dict[str, list[Outcome]] = {}
+        for record in records:
+            if (label := empty.label(record)) is not None:
+                members.setdefault(label, []).append(record)
+        yield _filled(empty, members)
+
+
+def _filled(group: Group, members: Mapping[str, Sequence[Outcome]]) -> Group:
+    done = [one for part in members.values() for one in part if one.status == "done"]
     split: Split = "test" if done and all(one.test_AP is not None for one in done) else "val"
-    methods = sorted(dict.fromkeys(record.method for record in records), key=baseline.__ne__)
-    base = {one.seed: one for one in done if one.method == baseline}
+    base = {one.seed: one for one in members.get(group.baseline, ()) if one.status == "done"}
     taught = next((one for one in done if one.teacher_AP is not None), None)
-    return Group(
-        data,
-        pair,
-        split,
-        tuple(
-            _standing([one for one in records if one.method == method], base, split, baseline)
-            for method in methods
+    return replace(
+        group,
+        split=split,
+        standings=tuple(
+            _standing(label, members[label], base, split, label == group.baseline)
+            for label in sorted(members, key=group.baseline.__ne__)
         ),
-        taught.teacher_AP if taught else None,
-        taught.teacher_images if taught else None,
+        teacher_AP=taught.teacher_AP if taught else None,
+        teacher_images=taught.teacher_images if taught else None,
     )
 
 
 def _standing(
-    records: Sequence[Outcome], base: Mapping[int, Outcome], split: Split, baseline: str
+    label: str,
+    records: Sequence[Outcome],
+    base: Mapping[int, Outcome],
+    split: Split,
+    is_baseline: bool,
 ) -> Standing:
-    method = records[0].method
     scored = {
         one.seed: (one, score)
         for one in records
@@ -167,20 +202,20 @@ def _standing(
     for seed, (one, score) in scored.items():
         alone = base.get(seed)
         before = alone.score(split) if alone and alone.images == one.images else None
-        if method != baseline and before is not None:
+        if not is_baseline and before is not None:
             differences[seed] = score - before
     seconds = [one.seconds for one, _ in scored.values() if one.seconds is not None]
     speeds = [one.images_per_second for one, _ in scored.values() if one.images_per_second]
     row = Row(
-        method,
+        label,
         tuple(score for _, score in scored.values()),
         tuple(differences.values()),
         records[0].steps,
         float(np.mean(seconds)) if seconds else math.nan,
-        method == baseline,
+        is_baseline,
     )
     return Standing(
-        method,
+        label,
         row if scored else None,
         len(records),
         tuple(scored),

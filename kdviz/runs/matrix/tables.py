@@ -60,6 +60,7 @@ def readme_table(paths: Iterable[Path]) -> str:
     """Methods x pairs of some ``results.json`` in one Markdown table: AP, gain and its interval.
 
     A gain in bold has an interval that leaves out 0. One line for each method, and four more.
+    Pairs without a student alone are left out: they are no question of methods.
 
     Args:
         paths: the files; each may hold several pairs.
@@ -68,7 +69,7 @@ def readme_table(paths: Iterable[Path]) -> str:
         ValueError: a file holds something else.
     """
     found = [group for path in paths for group in groups(read_outcomes(path))]
-    found = [group for group in found if group.begun]
+    found = [group for group in found if group.begun and not group.by_pair]
     if not found:
         return "No matrix has been run yet."
     methods = dict.fromkeys(one.method for group in found for one in group.standings)

@@ -187,7 +187,7 @@ class TestPage:
 def test_no_run_at_all(tmp_path):
     page = Page(write_report(MATRIX, tmp_path))
     assert "0 of 18 runs are done" in page.text
-    assert "No run is done yet" in page.text
+    assert "No two runs are done yet" in page.text
     assert page.sources == []
 
 
@@ -256,9 +256,22 @@ class TestSentences:
         assert missing(records) == ""
         assert chance(groups(records)) == ""
         assert unpaired(groups(records)) == []
-        assert findings(groups(records)) == [
-            "No run is done yet that could be compared with the student alone."
+        assert findings(groups(records)) == ["No two runs are done yet that could be compared."]
+
+    def test_pairs_against_the_first_one(self, done):
+        records = [
+            done("fgfi", seed, score + 0.0001 * seed * score, pair=pair)
+            for pair, score in (("psi-0.2", 0.3), ("psi-0.5", 0.36), ("psi-0.8", 0.25))
+            for seed in range(3)
         ]
+        told = findings(groups(records))
+        assert told[0].startswith("Of 2 comparisons with psi-0.2 1 is better, 1 worse")
+        assert told[1].startswith(
+            "psi-0.5 is better than psi-0.2 with fgfi on scenes: test AP +0.060"
+        )
+        assert told[2].startswith(
+            "psi-0.8 is worse than psi-0.2 with fgfi on scenes: test AP -0.050"
+        )
 
 
 class TestGains:

@@ -42,11 +42,30 @@ class TestPairs:
             done("fgfi", 0, 0.8, pair="retinanet"),
             done("fgfi", 0, 0.9, data="bccd"),
         ]
-        found = {(g.data, g.pair): g for g in groups(records)}
+        found = {(g.data, g.of): g for g in groups(records)}
         gains = {key: [row.difference for _, row in g.compared] for key, g in found.items()}
         assert gains["scenes", "fcos"] == pytest.approx([0.1])
         assert gains["scenes", "retinanet"] == pytest.approx([0.2])
         assert gains["bccd", "fcos"] == []
+
+    def test_without_a_student_alone_the_pairs_of_one_student_are_compared(self, done):
+        records = [
+            done("fgfi", seed, score + 0.01 * seed, pair=pair, student="small")
+            for pair, score in (("psi-0.2", 0.3), ("psi-0.5", 0.36))
+            for seed in range(2)
+        ]
+        (group,) = groups(records)
+        assert (group.name, group.against) == ("fgfi on scenes", "psi-0.2")
+        assert [one.method for one in group.standings] == ["psi-0.2", "psi-0.5"]
+        assert group.standings[1].row.differences == pytest.approx((0.06, 0.06))
+        assert group.label(records[-1]) == "psi-0.5"
+
+    def test_pairs_of_different_students_are_never_compared(self, done):
+        records = [
+            done("fgfi", 0, score, pair=pair, student=pair)
+            for pair, score in (("a", 0.3), ("b", 0.4))
+        ]
+        assert [group.compared for group in groups(records)] == [[], []]
 
     def test_no_run_has_no_numbers(self, done, waiting):
         one = standing([done("student", 0, 0.3), waiting("gkd", 0)], "gkd")
