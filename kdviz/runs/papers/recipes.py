@@ -117,7 +117,7 @@ def _taught(pair: Pair, row: Row, common: Common) -> str:
         f"Published: the student alone {alone:.1f}, {row.told} {row.published:.1f} "
         f"{_metric(pair)}; the teacher {teacher:.1f}.",
         _differences(pair.differs, row.differs),
-        f"First do what {' and '.join(before)} say.",
+        f"First run {' and '.join(before)}, and keep the weights as said there.",
     ]
     return _text(said, f"{pair.name}/{row.stem}.yaml", row_content(pair, row, common))
 

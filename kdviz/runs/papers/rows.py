@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ class Missing(_Record):
     published: str
     reason: str
     nearest: Path | None = None
-    """A recipe that asks the same of something that runs."""
+    """A recipe, or a matrix of them, that asks the same of something that runs."""
     overrides: tuple[str, ...] = ()
     """What to put over it."""
 
@@ -125,7 +126,8 @@ class Missing(_Record):
         """How to run the nearest recipe; empty without one."""
         if self.nearest is None:
             return ""
-        return " ".join(["kdviz run", str(self.nearest), *(f"'{x}'" for x in self.overrides)])
+        verb = "matrix run" if self.nearest.parent.name == "matrices" else "run"
+        return " ".join(["kdviz", verb, str(self.nearest), *map(shlex.quote, self.overrides)])
 
 
 class Schedule(_Record):

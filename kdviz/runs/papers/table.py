@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from kdviz.runs.claims.cost import Rate, training_cost
 from kdviz.runs.claims.write import gpu_rate
 from kdviz.runs.embedded import FOLDER as DATA
-from kdviz.runs.matrix.outcomes import read_outcomes
+from kdviz.runs.matrix.outcomes import Outcome, read_outcomes
 from kdviz.runs.matrix.tables import readme_table
 from kdviz.runs.papers.recipes import baseline_content, row_spec
 from kdviz.runs.papers.rows import Net, Pair, Row, Tables
@@ -48,7 +48,7 @@ normalisation do not decay. What a single row has otherwise is said at the head 
 the precision-recall curve. kdviz reports COCO's AP50, from 101 points; objects marked *difficult*
 count in neither. They are two measures of the same curve: compare gains rather than levels.
 
-**GPU hours** are those of this one run, its teacher's not included, {cost}.
+**GPU hours** are an estimate for this one run, its teacher's not included: {cost}.
 {assumption}
 """
 
@@ -57,11 +57,7 @@ def page(tables: Tables) -> str:
     """The whole page, Markdown."""
     rate = gpu_rate()
     ours = _ours()
-    assumption = (
-        ""
-        if rate.is_measured
-        else "These hours are an estimate, good for a factor of two or three."
-    )
+    assumption = "" if rate.is_measured else "That may be wrong by a factor of three."
     rows = [(pair, row) for pair in tables.pairs for row in pair.rows]
     parts = [
         _INTRODUCTION.format(
@@ -99,7 +95,7 @@ def _rows_table(
     rows: Iterable[tuple[Pair, Row]],
     tables: Tables,
     rate: Rate,
-    ours: Mapping[tuple[str, str], list[float]],
+    ours: Mapping[tuple[str, str], list[Outcome]],
 ) -> str:
     lines = [
         "| row | method | alone | published | teacher | ours | GPU hours | recipe |",
@@ -113,7 +109,7 @@ def _rows_table(
             f"{pair.student.published:.1f}",
             f"**{row.published:.1f}**",
             f"{pair.teacher.published:.1f}",
-            _mean(() if row.file else ours.get((pair.name, row.label), ())),
+            _measured(pair, [] if row.file else ours.get((pair.name, row.label), [])),
             _hours(spec, rate),
             f"[{row.stem}]({pair.name}/{row.stem}.yaml)",
         ]
@@ -170,16 +166,18 @@ def _hours(spec: RunSpec, rate: Rate) -> str:
     return f"{cost.hours:.0f}" if cost.hours >= 10 else f"{cost.hours:.2g}"
 
 
-def _ours() -> dict[tuple[str, str], list[float]]:
-    """AP in percent of all finished runs of matrices, by the names of pair and method."""
-    found: dict[tuple[str, str], list[float]] = {}
+def _ours() -> dict[tuple[str, str], list[Outcome]]:
+    """All finished runs of matrices, by the names of pair and method."""
+    found: dict[tuple[str, str], list[Outcome]] = {}
     for path in sorted(MATRICES.glob("*.json")):
         for one in read_outcomes(path):
-            if one.AP is not None:
-                found.setdefault((one.pair, one.method), []).append(100 * one.AP)
+            if one.status == "done":
+                found.setdefault((one.pair, one.method), []).append(one)
     return found
 
 
-def _mean(values: Iterable[float]) -> str:
-    values = list(values)
-    return f"{fmean(values):.1f} ({len(values)} seeds)" if values else "not run"
+def _measured(pair: Pair, runs: Sequence[Outcome]) -> str:
+    """Mean of the pair's metric over some runs, in percent."""
+    scores = [one.AP if pair.metric == "AP" else one.AP50 for one in runs]
+    known = [100 * score for score in scores if score is not None]
+    return f"{fmean(known):.1f} ({len(known)} seeds)" if known else "not run"
