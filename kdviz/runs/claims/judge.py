@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from kdviz.files import read_json
 from kdviz.runs.claims.claim import (
@@ -37,6 +38,9 @@ from kdviz.runs.spec import RunSpec, load_spec
 
 SEEDS = 3
 """Runs of each method that an estimate of hours counts with."""
+
+MOST_SEEDS = 100
+"""More than these nobody would run."""
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """By the name of a matrix the rows of its ``results.json``."""
@@ -85,6 +89,21 @@ class Evidence:
         intervals = [each for each in (self.seeds, self.images) if each is not None]
         sides = {_side(each, self.confirms) for each in intervals}
         return sides.pop() if len(sides) == 1 else Verdict.UNDECIDED
+
+    @property
+    def seeds_wanted(self) -> int | None:
+        """Seeds that would decide it if mean and spread stayed as they are; None where none would.
+
+        The spread is that of a few seeds, so this is a rough number.
+        """
+        ends = [x for x in (self.confirms.above, self.confirms.below) if x is not None]
+        if len(self.values) < 2 or not ends:
+            return None
+        distance = min(abs(self.mean - end) for end in ends)
+        spread = float(np.std(self.values, ddof=1))
+        counts = range(len(self.values), MOST_SEEDS + 1)
+        decide = (n for n in counts if student_t.ppf(0.975, n - 1) * spread / n**0.5 < distance)
+        return next(decide, None)
 
     def __str__(self) -> str:
         told = [f"{self.name} {self._number(self.mean)}"]
@@ -275,8 +294,18 @@ def _compared_ruling(claim: Claim, asked: Gain | Better, rows: Rows, papers: Pat
     split = "test" if all(_on_test(ours[s], theirs[s]) for s in both) else "val"
     values = tuple(_ap(ours[s], split) - _ap(theirs[s], split) for s in both)
     evidence = Evidence(f"AP on the {split} split", values, asked.confirms)
-    why = "one seed: no interval" if len(both) == 1 else ""
+    why = "one seed: no interval" if len(both) == 1 else _how_to_decide(evidence)
     return Ruling(claim, *told, evidence.verdict, (evidence,), why, None, differs, asked.matrix)
+
+
+def _how_to_decide(evidence: Evidence) -> str:
+    """How many seeds an undecided number would want; nothing of another one."""
+    if evidence.verdict != Verdict.UNDECIDED:
+        return ""
+    wanted = evidence.seeds_wanted
+    if wanted is None:
+        return f"not even {MOST_SEEDS} seeds would decide it if mean and spread stayed as they are"
+    return f"about {wanted} seeds would decide it if mean and spread stayed as they are"
 
 
 def _measured_ruling(

@@ -17,6 +17,10 @@ _INTRODUCTION = (
     "printed. They were taken from other detectors on other images, so ours are never set against "
     "them: what is asked is whether the same holds for our detectors, by numbers of our own."
 )
+_CHANCE = (
+    "Of many questions about nothing, one in forty would be confirmed by chance, and one in forty "
+    "refuted."
+)
 _PAPERS = {
     "FGFI": "Wang et al., Distilling Object Detectors with Fine-grained Feature Imitation, "
     "CVPR 2019",
@@ -86,7 +90,7 @@ def verdict_section(rulings: Sequence[Ruling]) -> str:
 
 
 def verdict_markdown(rulings: Sequence[Ruling]) -> str:
-    """The same as a Markdown table, one line a question."""
+    """The same as Markdown: how many of each verdict, then a table of one line a question."""
     lines = [
         "| paper | claim | paper's numbers | asked | verdict | our numbers |",
         "|---|---|---|---|---|---|",
@@ -102,7 +106,16 @@ def verdict_markdown(rulings: Sequence[Ruling]) -> str:
             " ".join(_numbers(ruling)),
         )
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    return "\n".join([*lines, "", *_hours(rulings), ""])
+    return "\n".join([*_counts(rulings), "", *lines, "", *_hours(rulings), ""])
+
+
+def _counts(rulings: Sequence[Ruling]) -> list[str]:
+    """How many of each verdict each paper got, as a Markdown table."""
+    lines = [f"| paper | {' | '.join(Verdict)} |", "|---|" + "--:|" * len(Verdict)]
+    for paper in dict.fromkeys(ruling.claim.paper for ruling in rulings):
+        counts = Counter(ruling.verdict for ruling in rulings if ruling.claim.paper == paper)
+        lines.append(f"| {paper} | {' | '.join(str(counts[each]) for each in Verdict)} |")
+    return lines
 
 
 def summary(rulings: Iterable[Ruling]) -> str:
@@ -134,7 +147,7 @@ def _legend(rulings: Sequence[Ruling]) -> str:
         if verdict in present
     )
     hours = [paragraph(told) for told in _hours(rulings)]
-    return "\n".join(["<ul>", *items, "</ul>", f"<p>{words}.</p>", *hours])
+    return "\n".join(["<ul>", *items, "</ul>", f"<p>{words}.</p>", paragraph(_CHANCE), *hours])
 
 
 def _hours(rulings: Iterable[Ruling]) -> list[str]:

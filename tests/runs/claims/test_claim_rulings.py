@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from scipy.stats import t
 
 from kdviz.runs.claims.claim import Bounds, Claim
 from kdviz.runs.claims.cost import ASSUMED
@@ -282,3 +283,14 @@ class TestEvidence:
         assert worst([yes, open_, no]) == no
         assert worst([yes, open_]) == open_
         assert worst([yes, yes]) == yes
+
+    def test_tells_how_many_seeds_would_decide(self):
+        evidence = Evidence("x", (0.01, 0.03, -0.01), Bounds(above=0.0))
+        wanted = evidence.seeds_wanted
+        # Spread 0.02 around 0.01: t of n - 1 degrees must fall below sqrt(n) / 2.
+        assert t.ppf(0.975, wanted - 1) < wanted**0.5 / 2
+        assert t.ppf(0.975, wanted - 2) > (wanted - 1) ** 0.5 / 2
+        assert Evidence("x", (0.02, -0.02), Bounds(above=0.0)).seeds_wanted is None
+        assert Evidence("x", (0.1,), Bounds(above=0.0)).seeds_wanted is None
+        ruling = rule(GAIN, rows(student=(0.2, 0.2, 0.2), fgfi=(0.21, 0.23, 0.19)))
+        assert f"about {wanted} seeds" in ruling.why

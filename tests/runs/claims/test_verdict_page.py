@@ -107,11 +107,14 @@ class TestPage:
         assert "No claim" in verdict_section([])
 
 
-def test_markdown_has_a_line_for_each_question(rulings):
+def test_markdown_has_the_counts_and_a_line_for_each_question(rulings):
     lines = [line for line in verdict_markdown(rulings).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + len(rulings)
-    assert {line.count("|") for line in lines} == {7}
-    assert "**not confirmed**" in lines[3]
+    assert lines[0] == "| paper | confirmed | not confirmed | undecided | not run |"
+    assert lines[2] == "| FRS | 1 | 1 | 0 | 2 |"
+    table = lines[3:]
+    assert len(table) == 2 + len(rulings)
+    assert {line.count("|") for line in table} == {7}
+    assert "**not confirmed**" in table[3]
 
 
 class TestFolders:
