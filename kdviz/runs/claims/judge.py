@@ -289,7 +289,7 @@ def _compared_ruling(claim: Claim, asked: Gain | Better, rows: Rows, papers: Pat
     differs = _differs(claim, asked, papers)
     if not both:
         wanted = [(asked.pair, asked.method), (pair, method)]
-        why, cost = _what_is_missing(asked, here, wanted)
+        why, cost = _what_is_missing(asked, rows, wanted)
         return Ruling(claim, *told, Verdict.NOT_RUN, (), why, cost, differs, asked.matrix)
     split = "test" if all(_on_test(ours[s], theirs[s]) for s in both) else "val"
     values = tuple(_ap(ours[s], split) - _ap(theirs[s], split) for s in both)
@@ -325,9 +325,8 @@ def _measured_ruling(
         wanted.append((asked.data, asked.pair, asked.method, beyond(asked.quantity, asked.beyond)))
     numbers = [by_place[each] for each in wanted if each in by_place]
     if len(numbers) < len(wanted):
-        here = [row for row in rows.get(asked.matrix, ()) if row["data"] == asked.data]
         methods = [ALONE, asked.method, *([asked.beyond] if asked.beyond else [])]
-        why, cost = _what_is_missing(asked, here, [(asked.pair, each) for each in methods])
+        why, cost = _what_is_missing(asked, rows, [(asked.pair, each) for each in methods])
         return Ruling(
             claim, _place(asked), asks, Verdict.NOT_RUN, (), why, cost, differs, asked.matrix
         )
@@ -344,23 +343,26 @@ def _measured_ruling(
 
 
 def _what_is_missing(
-    asked: Question, rows: Sequence[Mapping[str, Any]], wanted: Sequence[tuple[str, str]]
+    asked: Question, rows: Rows, wanted: Sequence[tuple[str, str]]
 ) -> tuple[str, Cost]:
     """Why there are no numbers, and what the runs would take that lack."""
+    own = [row for row in rows.get(asked.matrix, ()) if row["data"] == asked.data]
     lacking = [
         (pair, method)
         for pair, method in dict.fromkeys(wanted)
-        if not any(_is(row, pair, method) for row in rows)
+        if not any(_is(row, pair, method) for row in own)
     ]
     if not lacking:
         return "the runs are there, and nobody measured them", Cost(0.0, "no training")
     names = ", ".join(f"{pair}/{method}" for pair, method in lacking)
-    seconds = [float(row["seconds"]) for row in rows if row.get("seconds")]
     why = f"no finished run of {names} in the matrix {asked.matrix}"
+    # Another matrix of the same data says how long a run takes, too.
+    alike = own or [row for other in rows.values() for row in other if row["data"] == asked.data]
+    seconds = [float(row["seconds"]) for row in alike if row.get("seconds")]
     if not seconds:
-        return why, Cost(None, "no run of this matrix tells how long one takes")
+        return why, Cost(None, "no run on these data tells how long one takes")
     each, runs = float(np.mean(seconds)), len(lacking) * SEEDS
-    told = f"{runs} runs of {each:.0f} s, the mean of {len(seconds)} that were run"
+    told = f"{runs} runs of {each:.0f} s, the mean of {len(seconds)} on these data"
     return why, Cost(each * runs / 3600, told)
 
 

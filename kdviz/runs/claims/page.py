@@ -130,7 +130,8 @@ def reported(claim: Claim) -> str:
     if not numbers:
         return ""
     names = {"other": "compared with"}
-    told = ", ".join(f"{names.get(key, key)} {value:g}" for key, value in numbers.items())
+    decimals = max(len(str(value).partition(".")[2]) for value in numbers.values())
+    told = ", ".join(f"{names.get(key, key)} {x:.{decimals}f}" for key, x in numbers.items())
     return f"{claim.metric}: {told}"
 
 

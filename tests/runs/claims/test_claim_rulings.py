@@ -99,6 +99,11 @@ class TestGain:
         assert ruling.cost.hours == pytest.approx(3 * 100 / 3600)
         assert rule(GAIN, []).cost.hours is None
 
+    def test_another_matrix_of_the_data_tells_how_long_a_run_takes(self):
+        found = {"m": [], "other": [row("frs", 0, 0.2, seconds=900.0)]}
+        (ruling,) = judge([claim(GAIN)], found)
+        assert ruling.cost.hours == pytest.approx(2 * 3 * 900 / 3600)
+
 
 class TestBetter:
     def test_compares_two_methods(self):
