@@ -4,33 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from kdviz.plots import number_table
 from kdviz.runs.matrix.standings import Group
 from kdviz.runs.matrix.state import CellState
 
 SIZES = {"APs": "COCO size: small", "APm": "COCO size: medium", "APl": "COCO size: large"}
-_LEAST_SCALE = 0.02  # gains of a hair's breadth shall look like that
+_ENDS = (0.05, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
 
 Parts = dict[str, float]
 """AP by the name of a part of the objects; parts without objects are not there."""
 
 
-def gain_table(
-    group: Group, states: Mapping[str, Sequence[CellState]]
-) -> Iterator[tuple[str, Figure]]:
-    """Pictures of the mean paired gain in each part of the objects, methods in columns.
+@dataclass(frozen=True)
+class GainTable:
+    """Mean paired gains of a group's methods in each part of the objects.
+
+    Attributes:
+        group: whose methods.
+        by: what the objects are parted by.
+        parts: names of the rows.
+        methods: names of the columns.
+        values: (parts, methods), NaN where no seed pairs.
+    """
+
+    group: Group
+    by: str
+    parts: list[str]
+    methods: list[str]
+    values: NDArray[np.float64]
+
+    @property
+    def reach(self) -> float:
+        """The greatest gain or loss."""
+        return float(np.nanmax(np.abs(self.values)))
+
+
+def gain_tables(group: Group, states: Mapping[str, Sequence[CellState]]) -> Iterator[GainTable]:
+    """Where the methods of a group gain; nothing where no seed pairs.
 
     Args:
         group: the methods and the seeds that pair.
         states: of its runs, by method.
-
-    Yields:
-        What the objects are parted by, and the picture; nothing where no seed pairs.
     """
     results = {
         (method, state.cell.seed): state.result
@@ -38,7 +59,7 @@ def gain_table(
         for state in each
         if state.result is not None
     }
-    for title, read in {"size and factor": by_factor, "class": by_class}.items():
+    for by, read in {"size and factor": by_factor, "class": by_class}.items():
         parts = {place: read(result) for place, result in results.items()}
         gains = {
             one.method: mean_gains(
@@ -50,8 +71,35 @@ def gain_table(
         rows = list(dict.fromkeys(name for part in parts.values() for name in part))
         values = np.array([[gains[m].get(row, math.nan) for m in gains] for row in rows])
         if values.size and not np.isnan(values).all() and len(rows) > 1:
-            told = f"over {group.against} with the same seed, by {title}"
-            yield title, _picture(values, rows, list(gains), told)
+            yield GainTable(group, by, rows, list(gains), values)
+
+
+def draw_gains(table: GainTable, reach: float) -> Figure:
+    """A table as a picture.
+
+    Args:
+        table: of `gain_tables`.
+        reach: the greatest gain of all tables of the page, so that all have one scale.
+    """
+    count = len(table.methods)
+    figure, _ = number_table(
+        table.values,
+        table.parts,
+        table.methods,
+        limits=(-round_up(reach), round_up(reach)),
+        unit="gain in AP",
+        decimals=3,
+        caption=f"Mean gain in validation AP over {table.group.against} with the same seed, by "
+        f"{table.by} of the objects. Of so many numbers some are large by chance: trust those "
+        "that agree with their neighbours.",
+        width=min(10.0, max(6.5, 3.4 + 0.8 * count)),  # so that the names of slices fit
+    )
+    return figure
+
+
+def round_up(reach: float) -> float:
+    """The end of a scale of AP, so round that its numbers are short."""
+    return next((end for end in _ENDS if end >= reach), 1.0)
 
 
 def mean_gains(after: Sequence[Parts], before: Sequence[Parts]) -> Parts:
@@ -94,19 +142,3 @@ def _bounds(part: Mapping[str, Any]) -> str:
         return "0"
     told = [f"over {low:.3g}" if low is not None else "", f"to {high:.3g}" if high else ""]
     return " ".join(filter(None, told)) or str(part["name"])
-
-
-def _picture(values: Any, rows: Sequence[str], columns: Sequence[str], told: str) -> Figure:
-    reach = max(_LEAST_SCALE, float(np.nanmax(np.abs(values))))
-    figure, _ = number_table(
-        values,
-        rows,
-        columns,
-        limits=(-reach, reach),
-        unit="gain in AP",
-        decimals=3,
-        caption=f"Mean gain in validation AP {told} of the objects. Of so many numbers some are "
-        "large by chance: trust those that agree with their neighbours.",
-        width=min(10.0, max(6.5, 3.4 + 0.8 * len(columns))),  # so that names of slices fit
-    )
-    return figure

@@ -114,7 +114,7 @@ def _as_csv(records: Sequence[Outcome]) -> str:
 
 SECTIONS: dict[str, Callable[[Results], Iterator[str]]] = {
     "In short": in_short,
-    "Which method helps?": which_helps,
+    "What helps?": which_helps,
     "Where does it help?": where_gained,
     "How do they learn?": how_learned,
     "Do the papers' claims hold here?": do_claims_hold,

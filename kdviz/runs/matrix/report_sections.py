@@ -11,7 +11,7 @@ from kdviz.plots.learning import learning_charts
 from kdviz.plots.progress import History, Line, detection_loss, distillation_loss, scores
 from kdviz.runs.claims import matrix_rulings, summary, verdict_section
 from kdviz.runs.matrix.findings import CONFIDENT, chance, findings, missing, unpaired
-from kdviz.runs.matrix.gains import gain_table
+from kdviz.runs.matrix.gains import draw_gains, gain_tables
 from kdviz.runs.matrix.outcomes import as_rows
 from kdviz.runs.matrix.results import Results
 from kdviz.runs.matrix.standings import Group
@@ -76,14 +76,16 @@ def which_helps(results: Results) -> Iterator[str]:
 
 def where_gained(results: Results) -> Iterator[str]:
     """Gains by size and factor of the objects, and by class."""
-    for group in results.groups:
-        for title, figure in gain_table(group, results.of(group)):
-            shown = wide(picture(figure, f"{group.name}: gain by {title}"))
-            if title == "class":
-                yield details(f"{group.name}: by class", shown)
-            else:
-                yield f"<h3>{html.escape(group.name)}</h3>"
-                yield shown
+    tables = [one for group in results.groups for one in gain_tables(group, results.of(group))]
+    reach = max((one.reach for one in tables), default=0.0)
+    for one in tables:
+        name = one.group.name
+        shown = wide(picture(draw_gains(one, reach), f"{name}: gain by {one.by}"))
+        if one.by == "class":
+            yield details(f"{name}: by class", shown)
+        else:
+            yield f"<h3>{html.escape(name)}</h3>"
+            yield shown
 
 
 def how_learned(results: Results) -> Iterator[str]:
@@ -164,7 +166,7 @@ def _strip(group: Group) -> str:
         {one.method: row.differences for one, row in group.compared},
         intervals={one.method: row.interval for one, row in group.compared},
         metric=f"{group.split} AP",
-        baseline=group.against.removeprefix("the "),
+        baseline=f"pair {group.baseline}" if group.by_pair else "student alone",
         caption="A small dot is one seed, the diamond the mean of the seeds, the bar its 95 % "
         "interval. Hollow: the interval holds 0, or there is none.",
     )

@@ -10,7 +10,7 @@ import pytest
 
 from kdviz.runs.matrix.attempts import attempt, end_attempt
 from kdviz.runs.matrix.findings import chance, findings, missing, unpaired
-from kdviz.runs.matrix.gains import by_class, by_factor, mean_gains
+from kdviz.runs.matrix.gains import by_class, by_factor, mean_gains, round_up
 from kdviz.runs.matrix.report import report_table, write_report
 from kdviz.runs.matrix.spec import MatrixSpec, cells
 from kdviz.runs.matrix.standings import groups
@@ -293,3 +293,7 @@ class TestGains:
         before = [{"all": 0.4, "small": 0.2}, {"all": 0.4, "small": 0.2}]
         assert mean_gains(after, before) == pytest.approx({"all": 0.2, "small": 0.05})
         assert mean_gains([], []) == {}
+
+    @pytest.mark.parametrize(("reach", "end"), [(0, 0.05), (0.05, 0.05), (0.11, 0.15), (0.9, 1)])
+    def test_scales_end_at_round_numbers(self, reach, end):
+        assert round_up(reach) == end
