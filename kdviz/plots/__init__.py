@@ -17,7 +17,9 @@ from kdviz.plots.curves import ap_curve as ap_curve
 from kdviz.plots.curves import loss_curves as loss_curves
 from kdviz.plots.flow import flow_at as flow_at
 from kdviz.plots.flow import flow_diagram as flow_diagram
+from kdviz.plots.gains import gain_rows as gain_rows
 from kdviz.plots.groups import group_gallery as group_gallery
+from kdviz.plots.growth import growth_charts as growth_charts
 from kdviz.plots.images import network_image as network_image
 from kdviz.plots.intervals import interval_rows as interval_rows
 from kdviz.plots.level_by_size import draw_level_by_size as draw_level_by_size
@@ -38,10 +40,12 @@ from kdviz.plots.reliability import reliability_diagram as reliability_diagram
 from kdviz.plots.results import ap_differences as ap_differences
 from kdviz.plots.results import compare_ap as compare_ap
 from kdviz.plots.results import precision_recall as precision_recall
+from kdviz.plots.roofline import roofline as roofline
 from kdviz.plots.shares import share_grid as share_grid
 from kdviz.plots.slices import slice_panels as slice_panels
 from kdviz.plots.spaces import instance_in_spaces as instance_in_spaces
 from kdviz.plots.spaces import nearest_point as nearest_point
+from kdviz.plots.stacks import stacked_rows as stacked_rows
 from kdviz.plots.swap import nearness_and_ap as nearness_and_ap
 from kdviz.plots.swap import swap_grid as swap_grid
 from kdviz.plots.tables import number_table as number_table

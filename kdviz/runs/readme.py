@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from kdviz.files import read_json, write_atomically
 from kdviz.methods import METHODS
@@ -16,6 +18,9 @@ from kdviz.runs.notebooks import suite_map
 README = FOLDER.parent / "README.md"
 SCENE = 10
 """The validation scene of the picture: several classes, all of them easy to see."""
+
+
+_FOUR = ("FGFI", "FRS", "GKD", "Dist2")
 
 
 def overview() -> bytes:
@@ -47,7 +52,8 @@ def methods_table() -> str:
         "|---" * (len(combinations.FAMILIES) + 3) + "|",
     ]
     bench = read_json(FOLDER / "bench.json")
-    overhead = {row["method"]: row["overhead"] for row in bench["overhead"]}
+    measured = bench["overhead"]
+    overhead = {row["method"]: row["overhead"] for row in measured["rows"]}
     for method in METHODS:
         module = inspect.getmodule(method)
         assert module is not None
@@ -58,11 +64,11 @@ def methods_table() -> str:
         name = method.__name__
         cost = f"{overhead[name]:.2f}" if name in overhead else ""
         rows.append(f"| [`{name}`]({path.as_posix()}) | {sentence} | {cost} | {marks} |")
-    where = bench["environment"]
+    where = measured["environment"]
     rows += [
         "",
         "Overhead: time of a step over (the student's step + the teacher's forward), small nets of "
-        f"`{bench['command']}`; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
+        f"`make bench`; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
     ]
     return "\n".join(rows)
 
@@ -79,6 +85,44 @@ def results_table() -> str:
         f"luck; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
     ]
     return "\n".join(rows)
+
+
+def speed_table() -> str:
+    """What ``make bench`` found, in a few lines; the whole is in notebook 80."""
+    bench = read_json(FOLDER / "bench.json")
+    rows = ["| speed | measured |", "|---|---|"]
+    rows += [f"| {what} | {found} |" for what, found in _speed(bench)]
+    return "\n".join([*rows, "", _measured_on(bench)])
+
+
+def _speed(bench: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    found = {name: part for name, part in bench.items() if "skipped" not in part}
+    if "training" in found:
+        every = [x for x in found["training"]["rows"] if x["variant"] == "all"]
+        gains = ", ".join(f"{x['family']} {x['over_torchvision']:.2f}" for x in every)
+        yield "images/s of training over torchvision's plain recipe, all levers", gains
+    if "overhead" in found:
+        four = [x for x in found["overhead"]["rows"] if x["method"] in _FOUR]
+        told = ", ".join(f"{x['method']} {x['overhead']:.2f}" for x in four)
+        yield "step over (student's step + teacher's forward)", told
+    if "teacher" in found:
+        gain = found["teacher"]["ratios"]["read from disk, gain"]
+        yield (
+            "step with the teacher's maps from disk over one that computes them",
+            f"{gain:.2f}",
+        )
+    if "evaluation" in found:
+        rows = [x for x in found["evaluation"]["rows"] if "times_as_fast" in x]
+        told = ", ".join(f"{x['times_as_fast']:.0f} times {x['reference']}" for x in rows)
+        yield f"evaluation of {rows[0]['images']:,} images", told
+
+
+def _measured_on(bench: dict[str, Any]) -> str:
+    where = bench["overhead"]["environment"]
+    return (
+        f"`make bench`; torch {where['torch']}, {where['gpu'] or where['cpu']}. All of it, with "
+        "machine, versions and command of each part: [notebook 80](notebooks/80_speed.ipynb)."
+    )
 
 
 def filled(text: str) -> str:

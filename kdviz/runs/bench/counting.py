@@ -1,0 +1,76 @@
+"""Work of a step, counted and not timed: arithmetic, bytes moved, and times a GPU is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+# Each gives a number or a list whose length depends on values, for which a CPU waits for its GPU.
+_WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "nms")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one call of a function does.
+
+    Attributes:
+        flops: multiplications and additions of convolutions and matrix products.
+        bytes: that its operations read and write, each for itself: what stays in a cache, or what a
+            compiler would fuse, is counted all the same.
+        operations: calls of PyTorch's operations that do something.
+        waits: operations whose result a GPU has to hand over before Python can go on.
+    """
+
+    flops: int
+    bytes: int
+    operations: int
+    waits: int
+
+    @property
+    def intensity(self) -> float:
+        """Arithmetic for each byte."""
+        return self.flops / max(1, self.bytes)
+
+
+def count_work(function: Callable[[], object]) -> Work:
+    """Run a function once and count what it does; its gradients, if it asks for them, included."""
+    counter, traffic = FlopCounterMode(display=False), _Traffic()
+    with counter, traffic:
+        function()
+    return Work(counter.get_total_flops(), traffic.bytes, traffic.operations, traffic.waits)
+
+
+class _Traffic(TorchDispatchMode):
+    """Adds up the sizes of what every operation takes and returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.operations = self.waits = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        if not func.is_view:
+            moved = sum(x.numel() * x.element_size() for x in _tensors((args, kwargs, result)))
+            self.bytes += moved
+            self.operations += moved > 0
+        self.waits += name in _WAITS
+        return result
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors(part)

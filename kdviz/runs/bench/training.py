@@ -1,0 +1,188 @@
+"""How fast does kdviz train, beside the plain torchvision recipe, and what does each lever give?"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdviz.detectors import build
+from kdviz.engine.train import train
+from kdviz.engine.trainee import Images, Targets, Trainee
+from kdviz.runs.bench.plain import train_plainly
+from kdviz.runs.bench.rounds import interleaved, wait_for_gpu
+from kdviz.runs.bench.workload import CLASSES, Workload, write_folder
+from kdviz.runs.prepare import Prepared, prepare, training_batches
+from kdviz.runs.spec import RunSpec, parse_spec
+
+FAMILIES = ("fcos", "retinanet")
+WARM_UP, STEPS = 2, 4  # of one turn; on a GPU more, since it starts more slowly
+LR = 1e-4
+
+OFF: Mapping[str, Any] = {
+    "channels_last": False,
+    "compile": False,
+    "fused": False,
+    "batched_losses": False,
+    "device_preprocessing": False,
+    "precision": "32-true",
+    "workers": 0,
+}
+"""Every lever as if there were none."""
+
+
+def levers(where: Workload) -> dict[str, dict[str, Any]]:
+    """By name, what each lever changes of `OFF`."""
+    return {
+        "channels_last": {"channels_last": True},
+        "compile": {"compile": True},
+        "fused": {"fused": True},
+        "batched_losses": {"batched_losses": True},
+        "device_preprocessing": {"device_preprocessing": True},
+        "bf16-mixed": {"precision": "bf16-mixed"},
+        "workers": {"workers": where.workers},
+    }
+
+
+def training(where: Workload, limit: float) -> dict[str, Any]:
+    """Images a second of the plain recipe, of kdviz without levers, with each alone, with all.
+
+    Every variant goes on training its own detector for a few steps in each round. The first steps
+    of a turn start workers and fill caches, and do not count.
+    """
+    steps = 16 if where.on_gpu else STEPS
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="kdviz-bench-") as temporary:
+        count = (WARM_UP + steps + 1) * where.batch
+        folder = write_folder(Path(temporary) / "images", count, where.file_size)
+        for family in FAMILIES:
+            settings, skipped = settings_of(where)
+            if where.on_gpu and family != FAMILIES[0]:
+                del settings["compile"]
+                skipped["compile"] = "part of all; alone it would take another minute to compile"
+            turns: dict[str, Callable[[], float]] = {
+                "torchvision": _plain_turn(where, f"{family}-{where.trained}", folder, steps)
+            }
+            for name, changed in settings.items():
+                spec = _spec(where, f"{family}-{where.trained}", folder, changed, steps)
+                turns[name] = _turn(spec, Path(temporary), steps)
+            times = interleaved(turns, rounds=5, limit=limit / len(FAMILIES))
+            for name in turns:
+                row = {
+                    "family": family,
+                    "variant": name,
+                    "images_per_second": where.batch / times.median(name),
+                    "over_torchvision": times.ratio("torchvision", name),
+                    "over_none": times.ratio("none", name),
+                }
+                rows.append(row)
+            rows += [{"family": family, "variant": x, "skipped": why} for x, why in skipped.items()]
+    measured = [row for row in rows if "skipped" not in row and row["variant"] != "torchvision"]
+    ratios = {
+        f"{row['family']}, {row['variant']}, over torchvision": row["over_torchvision"]
+        for row in measured
+    }
+    return {"rows": rows, "ratios": ratios}
+
+
+def settings_of(where: Workload) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """What each variant changes of `OFF`, and why others are left out."""
+    skipped = {}
+    each = levers(where)
+    if not where.on_gpu:
+        skipped["compile"] = "to compile for a CPU takes minutes, more than all that is timed here"
+    each = {name: changed for name, changed in each.items() if name not in skipped}
+    every = {key: value for changed in each.values() for key, value in changed.items()}
+    return {"none": {}, **each, "all": every}, skipped
+
+
+def _spec(
+    where: Workload, model: str, folder: Path, changed: Mapping[str, Any], steps: int
+) -> RunSpec:
+    smaller, larger = where.network_size
+    return parse_spec(
+        {
+            "name": "bench",
+            "student": {"name": model},
+            "data": {"path": str(folder), "min_size": smaller, "max_size": larger},
+            "train": {
+                "steps": WARM_UP + steps + 1,
+                "batch_size": where.batch,
+                "warmup_steps": 0,
+                "optimizer": "sgd",
+                "lr": LR,
+                "checkpoint_every": 10**9,
+                "accelerator": "gpu" if where.on_gpu else "cpu",
+                **OFF,
+                **changed,
+            },
+        }
+    )
+
+
+class _Watched(Trainee):
+    """A trainee that notes when each of its steps begins: the loop calls `refresh` there."""
+
+    clock: Callable[[], None]
+
+    def refresh(self, step: int, samples: Iterable[tuple[Images, Targets]]) -> None:
+        self.clock()
+        super().refresh(step, samples)
+
+
+def _turn(spec: RunSpec, root: Path, steps: int) -> Callable[[], float]:
+    """Some steps of kdviz's own loop; returns the seconds of one."""
+    scene: Prepared = prepare(spec)
+    trainee = _Watched(scene.trainee.student)
+    scene = replace(scene, trainee=trainee)
+
+    def turn() -> float:
+        trainee.clock = _Clock(steps)
+        with tempfile.TemporaryDirectory(dir=root) as folder:
+            train(
+                trainee,
+                lambda start: training_batches(spec, scene, start),
+                [],
+                spec.train,
+                weights={},
+                folder=Path(folder),
+                spec_hash=spec.hash8,
+                fabric=scene.fabric,
+            )
+        return trainee.clock.seconds
+
+    return turn
+
+
+def _plain_turn(where: Workload, name: str, folder: Path, steps: int) -> Callable[[], float]:
+    torch.manual_seed(0)
+    model = build(name, len(CLASSES) + 1, **where.sides).model.to(where.device)
+
+    def turn() -> float:
+        clock = _Clock(steps)
+        total = WARM_UP + steps + 1
+        train_plainly(model, folder, batch=where.batch, steps=total, lr=LR, on_step=clock)
+        return clock.seconds
+
+    return turn
+
+
+class _Clock:
+    """Seconds of a step, from the first that counts to the beginning of the one after the last."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.calls = steps, 0
+
+    def __call__(self) -> None:
+        if self.calls == WARM_UP:
+            wait_for_gpu()
+            self._begun = time.perf_counter()
+        if self.calls == WARM_UP + self.steps:
+            wait_for_gpu()
+            self.seconds = (time.perf_counter() - self._begun) / self.steps
+        self.calls += 1
