@@ -123,10 +123,11 @@ def scores_of(states: Iterable[RunState], metric: str = "AP") -> list[Score]:
 
 
 def recorded() -> list[Score]:
-    """AP of the embedded students, as `make zoo` measured them: one seed each."""
+    """AP of the embedded FCOS students, as `make zoo` measured them: one seed each."""
     scores = []
-    for name, entry in embedded.manifest().items():
-        if name != "teacher":
+    entries = embedded.manifest()
+    for entry in entries.values():
+        if entry["model"] == entries["student"]["model"]:
             spec = load_spec(HOME / entry["command"].split()[2])
             seconds, steps = float(entry["seconds"]), spec.train.steps
             scores.append(Score(label_of(spec), entry["seed"], entry["ap"], steps, seconds))
