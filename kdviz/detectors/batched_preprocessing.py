@@ -34,7 +34,7 @@ def batched_preprocess(parts: DetectorParts) -> Preprocess:
     Targets are believed, since a look at them would make a GPU wait: call
     `kdviz.detectors.assembly.check_targets` while they are on the host.
     """
-    transform = getattr(parts.model, "transform", None)
+    transform: Any = getattr(parts.model, "transform", None)
     plain = type(transform) is GeneralizedRCNNTransform and not transform._skip_resize
     if not isinstance(parts, TorchvisionParts) or not plain:
         return parts.preprocess
@@ -59,10 +59,12 @@ def _size_of(image: Tensor) -> Size:
 
 def _shorter_sides(transform: Any, count: int) -> list[int]:
     """Length that each image's shorter side is brought to, by the random numbers of torchvision."""
-    if not transform.training:
-        return [transform.min_size[-1]] * count
-    drawn = torch.empty(count).uniform_(0.0, float(len(transform.min_size)))
-    return [transform.min_size[int(place)] for place in drawn.tolist()]
+    lengths = transform.min_size
+    if transform.training:
+        drawn = torch.empty(count).uniform_(0.0, float(len(lengths)))
+        if len(lengths) > 1:
+            return [lengths[int(place)] for place in drawn.tolist()]
+    return [lengths[-1]] * count
 
 
 def _resized(size: Size, shorter: int, transform: Any) -> Size:
@@ -113,7 +115,9 @@ def _scaled(
     boxes = torch.cat([target["boxes"] for target in targets])
     counts = [len(target["boxes"]) for target in targets]
     ratio = torch.tensor(after, dtype=torch.float32) / torch.tensor(before, dtype=torch.float32)
-    ratio = ratio[:, [1, 0, 1, 0]].repeat_interleave(torch.tensor(counts), dim=0)
+    ratio = ratio[:, [1, 0, 1, 0]].repeat_interleave(
+        torch.tensor(counts), dim=0, output_size=len(boxes)
+    )
     if boxes.is_cuda:  # only from page-locked memory does a copy not make the host wait
         ratio = ratio.pin_memory().to(boxes.device, non_blocking=True)
     scaled = (boxes * ratio).split(counts)
