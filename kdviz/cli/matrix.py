@@ -1,4 +1,4 @@
-"""What ``kdviz matrix`` does; its imports are inside: ``kdviz --help`` must not wait for PyTorch."""
+"""What ``kdviz matrix`` does; imports are inside: ``kdviz --help`` need not wait for PyTorch."""
 
 from __future__ import annotations
 
@@ -62,11 +62,13 @@ def retry(options: argparse.Namespace) -> Answer:
 
 
 def report(options: argparse.Namespace) -> Answer:
-    """Write the page of a matrix."""
-    from kdviz.runs.matrix.report import write_report
+    """Write the page of a matrix, and print its path or a table."""
+    from kdviz.runs.matrix.report import report_table, write_report
 
-    page = write_report(_matrix(options), options.out)
-    return Answer({"page": str(page)}, str(page))
+    matrix = _matrix(options)
+    page = write_report(matrix, options.out)
+    told = report_table(matrix, options.out, options.form) if options.form else str(page)
+    return Answer({"page": str(page)}, told)
 
 
 def _matrix(options: argparse.Namespace) -> MatrixSpec:

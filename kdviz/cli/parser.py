@@ -175,6 +175,13 @@ def _matrix(acts: Any) -> None:
         if name in ("plan", "run", "retry"):
             slots = "runs at once [one for each GPU, else for each core]"
             act.add_argument("--slots", type=int, help=slots)
+        if name == "report":
+            forms = act.add_mutually_exclusive_group()
+            for form in ("markdown", "latex"):
+                told = f"print the results as {form} instead of the path of the page"
+                forms.add_argument(
+                    f"--{form}", dest="form", action="store_const", const=form, help=told
+                )
         if name in ("run", "retry"):
             where = "processes of this machine, or Dask [%(default)s]"
             act.add_argument("--engine", choices=("local", "dask"), default="local", help=where)

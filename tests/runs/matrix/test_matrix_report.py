@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from kdviz.cli import main
 from kdviz.runs.matrix.attempts import attempt, end_attempt
 from kdviz.runs.matrix.findings import chance, findings, missing, unpaired
 from kdviz.runs.matrix.gains import by_class, by_factor, mean_gains, round_up
 from kdviz.runs.matrix.report import report_table, write_report
-from kdviz.runs.matrix.spec import MatrixSpec, cells
+from kdviz.runs.matrix.spec import MatrixSpec, cells, to_yaml
 from kdviz.runs.matrix.standings import groups
 from kdviz.runs.matrix.state import failed_notebook
 from kdviz.runs.matrix.tables import results_table
@@ -297,3 +298,17 @@ class TestGains:
     @pytest.mark.parametrize(("reach", "end"), [(0, 0.05), (0.05, 0.05), (0.11, 0.15), (0.9, 1)])
     def test_scales_end_at_round_numbers(self, reach, end):
         assert round_up(reach) == end
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"),
+    [(None, "{page}"), ("--markdown", "**fcos on"), ("--latex", r"\begin{tabular}")],
+)
+def test_the_command_prints_path_or_table(tmp_path, capsys, form, begins):
+    file = tmp_path / "matrix.yaml"
+    file.write_text(to_yaml(MATRIX))
+    words = ["matrix", "report", str(file), "--out", str(tmp_path), *filter(None, [form])]
+    assert main(words) == 0
+    page = tmp_path / "small" / "index.html"
+    assert page.is_file()
+    assert capsys.readouterr().out.startswith(begins.format(page=page) if form is None else begins)
