@@ -13,6 +13,7 @@ from kdviz.files import write_json_atomically
 from kdviz.methods import method_named
 from kdviz.runs.claims.cost import forward_operations
 from kdviz.runs.claims.write import gpu_rate
+from kdviz.runs.compare import method_spec
 from kdviz.runs.matrix.spec import load_matrix
 from kdviz.runs.papers import table
 from kdviz.runs.papers.recipes import recipes, row_spec
@@ -150,6 +151,11 @@ def test_twice_as_long_is_2x(tables):
     once, twice = (tables.common.schedules[name].train for name in ("1x", "2x"))
     assert twice["steps"] == 2 * once["steps"] == 180_000
     assert twice["milestones"] == [2 * step for step in once["milestones"]]
+
+
+def test_a_matrix_can_take_a_folder():
+    (pair, name), taught = FRS, load_spec(FOLDER / FRS[0] / "frs.yaml")
+    assert method_spec(name, steps=180_000, recipes=f"papers/{pair}") == taught.methods[0]
 
 
 # --- detectors ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from kdviz.runs.claims.cost import Rate, training_cost
 from kdviz.runs.claims.write import gpu_rate
+from kdviz.runs.compare import RECIPES
 from kdviz.runs.embedded import FOLDER as DATA
 from kdviz.runs.matrix.outcomes import Outcome, read_outcomes
 from kdviz.runs.matrix.tables import readme_table
@@ -18,6 +19,9 @@ OWN = ("FGFI", "FRS", "GKD", "Dist2")
 """The papers that kdviz is about; all others are their competitors."""
 MATRICES = DATA / "matrices"
 """Where the results of matrices are kept."""
+
+SMALL = ("scenes", "bccd", "people")
+"""Folders of ``notebooks/recipes`` for data that a laptop can learn."""
 
 _INTRODUCTION = """\
 # Recipes for the rows of the papers' tables
@@ -34,15 +38,18 @@ kdviz run {place}/{pair}/frs.yaml data.path=path/to/coco
 A detector that stands in several folders is trained once: its recipe is the same in all of them.
 Without `data.path` the images are looked for in `data/coco`, `data/VOC2007` and `data/VOCdevkit`.
 On eight GPUs: `torchrun --nproc-per-node 8 -m kdviz.cli run RECIPE train.devices=8
-train.batch_size=2`. torchvision downloads the ImageNet weights of the backbones.
+train.batch_size=2`. torchvision downloads the ImageNet weights of the backbones. A matrix runs a
+whole folder with several seeds: `recipes: papers/{pair}` in one of its pairs.
 
-{count} recipes for {rows} rows of {papers} papers. None of the numbers under *published* is ours.
+{count} recipes for {rows} rows of {papers} papers. *Alone*, *distilled* and *teacher* are the
+numbers of the papers, in percent; *ours* is the mean of our own runs.
 
 **What no recipe has as in the papers:** they used mmdetection (FGFI its own code), these use
 torchvision's detectors, with their anchors, assignment and initial weights. All layers learn, where
 mmdetection keeps the stem and the first stage of a ResNet as they are. 1x is 90 000 steps of 16
-images and not 12 epochs (87 960 steps). Gradients are clipped at a norm of 35. Biases and
-normalisation do not decay. What a single row has otherwise is said at the head of its recipe.
+images and not 12 epochs (87 960 steps). Gradients are clipped at a norm of 35, as in the release
+of FGD. Biases and normalisation do not decay. What a single row has otherwise is said at the head
+of its recipe.
 
 **VOC.** The papers report VOC 2007's own AP at an overlap of one half, the mean of eleven points of
 the precision-recall curve. kdviz reports COCO's AP50, from 101 points; objects marked *difficult*
@@ -79,6 +86,7 @@ def page(tables: Tables) -> str:
                 f"## {paper}" + ("" if paper in OWN else " (a competitor)"),
                 f"{tables.common.papers[paper]}.",
                 _rows_table(mine, tables, rate, ours),
+                *_small_recipes(paper.lower()),
             ]
     parts += ["## Teachers, and students alone", _baselines_table(tables, rate)]
     parts += ["## Rows without a recipe", _missing_table(tables)]
@@ -86,7 +94,7 @@ def page(tables: Tables) -> str:
         "## The same methods on small data",
         readme_table(sorted(MATRICES.glob("*.json"))),
         "`kdviz matrix run notebooks/recipes/matrices/scenes.yaml` makes such a table on two "
-        "cores; `../scenes`, `../bccd` and `../people` hold the recipes of single runs.",
+        "cores.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -98,7 +106,7 @@ def _rows_table(
     ours: Mapping[tuple[str, str], list[Outcome]],
 ) -> str:
     lines = [
-        "| row | method | alone | published | teacher | ours | GPU hours | recipe |",
+        "| row | method | alone | distilled | teacher | ours | GPU hours | recipe |",
         "|---|---|--:|--:|--:|--:|--:|---|",
     ]
     for pair, row in rows:
@@ -115,6 +123,13 @@ def _rows_table(
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _small_recipes(method: str) -> list[str]:
+    """A line that links the recipes of a method for data that a laptop can learn."""
+    names = [f"{data}/{method}.yaml" for data in SMALL]
+    links = [f"[{name}](../{name})" for name in names if (RECIPES / name).is_file()]
+    return [f"On small data: {', '.join(links)}."] if links else []
 
 
 def _told(pair: Pair) -> str:
