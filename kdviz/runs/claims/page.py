@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kdviz.runs.claims.claim import Claim
-from kdviz.runs.claims.judge import Ruling, Verdict
+from kdviz.runs.claims.evidence import Ruling, Verdict
 from kdviz.runs.pages import details, page, paragraph, table
 
 TITLE = "Do the papers' claims hold?"

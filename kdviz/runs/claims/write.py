@@ -9,7 +9,8 @@ from typing import Any
 from kdviz.files import read_json, write_atomically
 from kdviz.runs.claims.claim import FOLDER, load_claims
 from kdviz.runs.claims.cost import ASSUMED, Rate, recorded_rate
-from kdviz.runs.claims.judge import Ruling, judge
+from kdviz.runs.claims.evidence import Ruling
+from kdviz.runs.claims.judge import judge
 from kdviz.runs.claims.page import verdict_markdown, verdict_page
 from kdviz.runs.claims.records import FILE, read_measured
 from kdviz.runs.embedded import FOLDER as DATA
