@@ -32,7 +32,7 @@ def growth_charts(
     Args:
         costs: by the name of the axis, in it by the name of the line, in it cost by value; values
             and costs above 0.
-        unit: of the costs, written along the vertical axis.
+        unit: of the costs, written above each chart.
         columns: charts of one row.
         caption: sentence below.
         width: of the figure, inches.
@@ -47,12 +47,14 @@ def growth_charts(
                for pair in line.items() for number in pair]  # fmt: skip
     if not numbers or min(numbers) <= 0:
         raise ValueError("growth_charts needs lines, and every number of them lies above 0")
-    figure, panels = small_charts([""] * len(costs), columns=columns, caption=caption, width=width)
+    figure, panels = small_charts(
+        [f"{unit} by {axis}" for axis in costs], columns=columns, caption=caption, width=width
+    )
     colours = name_colours(list(dict.fromkeys(name for lines in costs.values() for name in lines)))
     low, high = min(_costs(costs)), max(_costs(costs))
     high = max(high, 4 * low)
     most = max(len(lines) for lines in costs.values())
-    for number, (axes, (axis, lines)) in enumerate(zip(panels, costs.items(), strict=True)):
+    for number, (axes, lines) in enumerate(zip(panels, costs.values(), strict=True)):
         for name, line in lines.items():
             axes.loglog(list(line), list(line.values()), "o-", color=colours[name], markersize=4,
                         label=name)  # fmt: skip
@@ -63,9 +65,6 @@ def growth_charts(
         # All charts share a scale, with room above the lines for their names.
         axes.set_ylim(low / 1.25, high * (high / low) ** (0.15 + 0.12 * most))
         _plain_numbers(axes, shown=number % columns == 0)
-        axes.set_xlabel(axis)
-        if number % columns == 0:
-            axes.set_ylabel(unit)
         axes.legend(loc="upper left", handlelength=1.2, borderaxespad=0.2)
     return figure, panels
 

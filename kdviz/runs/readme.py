@@ -99,7 +99,7 @@ def _speed(bench: dict[str, Any]) -> Iterator[tuple[str, str]]:
     found = {name: part for name, part in bench.items() if "skipped" not in part}
     if "training" in found:
         every = [x for x in found["training"]["rows"] if x["variant"] == "all"]
-        gains = ", ".join(f"{x['family']} {x['over_torchvision']:.2f}" for x in every)
+        gains = ", ".join(f"{x['detector']} {x['over_torchvision']:.2f}" for x in every)
         yield "images/s of training over torchvision's plain recipe, all levers", gains
     if "overhead" in found:
         four = [x for x in found["overhead"]["rows"] if x["method"] in _FOUR]

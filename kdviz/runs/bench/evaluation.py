@@ -114,7 +114,7 @@ def pycocotools_stats(record: Record, results: Results) -> Numbers:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    names = "AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl".split()
+    names = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = {"info": {}, **record}

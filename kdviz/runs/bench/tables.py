@@ -16,18 +16,28 @@ def tables(report: Report) -> str:
 
 
 def part_table(report: Report, name: str) -> str:
-    """One part: its table and a line that says how it was measured.
+    """One part: its table and a line that says how it was measured, or why it was not.
 
     Args:
         report: as in ``bench.json``.
         name: of the part.
 
     Raises:
-        KeyError: it was never measured.
+        ValueError: there is no such part.
     """
-    part = report[name]
-    words = f"not measured: {part['skipped']}" if "skipped" in part else _WORDS[name](part)
-    return f"{words}\n\n{measured_with(part)}"
+    if name not in _WORDS:
+        raise ValueError(f"there is no part {name!r}; there are {', '.join(_WORDS)}")
+    if why := missing(report, name):
+        return why
+    return f"{_WORDS[name](report[name])}\n\n{measured_with(report[name])}"
+
+
+def missing(report: Report, name: str) -> str:
+    """Why a part has no numbers; nothing where it has."""
+    if name not in report:
+        return f"Not measured yet: `python -m kdviz.runs.bench {name}` does it."
+    why = report[name].get("skipped")
+    return f"Not measured: {why}." if why else ""
 
 
 def measured_with(part: Mapping[str, Any]) -> str:
@@ -73,9 +83,9 @@ def _training(part: Mapping[str, Any]) -> str:
     height, width = told["network_size"]
     heads = ["detector", "variant", "images/s", "over torchvision", "over none"]
     rows = [
-        [x["family"], x["variant"], x["skipped"], "", ""]
+        [x["detector"], x["variant"], x["skipped"], "", ""]
         if "skipped" in x
-        else [x["family"], x["variant"], f"{x['images_per_second']:.1f}",
+        else [x["detector"], x["variant"], f"{x['images_per_second']:.1f}",
               f"{x['over_torchvision']:.2f}", f"{x['over_none']:.2f}"]
         for x in part["rows"]
     ]  # fmt: skip
