@@ -22,6 +22,7 @@ from kdviz.plots.groups import group_gallery as group_gallery
 from kdviz.plots.growth import growth_charts as growth_charts
 from kdviz.plots.images import network_image as network_image
 from kdviz.plots.intervals import interval_rows as interval_rows
+from kdviz.plots.learning import learning_charts as learning_charts
 from kdviz.plots.level_by_size import draw_level_by_size as draw_level_by_size
 from kdviz.plots.maps import compare_maps as compare_maps
 from kdviz.plots.maps import overlay as overlay

@@ -6,8 +6,7 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 
 from kdviz.engine.history import read_history
-from kdviz.plots import ap_differences, interval_rows
-from kdviz.plots.learning import learning_charts
+from kdviz.plots import ap_differences, interval_rows, learning_charts
 from kdviz.plots.progress import History, Line, detection_loss, distillation_loss, scores
 from kdviz.runs.claims import matrix_rulings, summary, verdict_section
 from kdviz.runs.matrix.findings import CONFIDENT, chance, findings, missing, unpaired
@@ -154,7 +153,8 @@ def _standings(group: Group) -> str:
     rows = []
     for line in lines(group):
         cells = [f"<td>{html.escape(cell)}</td>" for cell in line]
-        cells[-1] = f'<td class="{line[-1].split()[0]}">{html.escape(line[-1])}</td>'
+        verdict = line[-1].partition(" ")[0]
+        cells[-1] = f'<td class="{html.escape(verdict)}">{html.escape(line[-1])}</td>'
         rows.append(f'<tr class="of-{html.escape(line[0])}">{"".join(cells)}</tr>')
     return '<table class="numbers standings">\n' + "\n".join(
         [f"<tr>{head}</tr>", *rows, "</table>"]

@@ -142,7 +142,7 @@ def _environment(found: Mapping[str, Sequence[Any]]) -> Iterator[str]:
         )
     elif differing:
         yield paragraph(
-            f"All runs were made with the same versions; {', '.join(differing)} differ."
+            f"All runs were made with the same versions, but not the same {', '.join(differing)}."
         )
     rows = [[key, "; ".join(map(_plain, values))] for key, values in found.items()]
     yield details("What the runs were made with", wide(table(["", "most frequent first"], rows)))

@@ -210,6 +210,12 @@ def test_other_versions_are_told(tmp_path):
     ]
 
 
+def test_a_teacher_of_unknown_images(tmp_path):
+    make(tmp_path, lambda cell: cell.seed == 0, teacher={"sample_ap": 0.654})
+    page = write_report(MATRIX, tmp_path).read_text()
+    assert re.search(r'<tr class="of-teacher"><td>teacher</td><td>0.654</td>', page)
+
+
 def test_other_images_are_no_pair(tmp_path):
     make(tmp_path, lambda cell: cell.seed == 0 and cell.method == "student")
     make(
