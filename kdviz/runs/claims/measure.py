@@ -80,6 +80,7 @@ def measure(
         limit: only the first images; for trying.
     """
     folder = Path(root) / matrix.name
+    folder.mkdir(parents=True, exist_ok=True)
     done: dict[tuple[str, str, int], list[Cell]] = {}
     for cell in cells(matrix):
         if (folder / cell.spec.folder_name / "result.json").is_file():
