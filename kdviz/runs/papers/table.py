@@ -35,14 +35,14 @@ kdviz run {place}/{pair}/student.yaml data.path=path/to/coco
 kdviz run {place}/{pair}/frs.yaml data.path=path/to/coco
 ```
 
-A detector that stands in several folders is trained once: its recipe is the same in all of them.
+A detector that stands in several folders has the same recipe in all of them, and is trained once.
 Without `data.path` the images are looked for in `data/coco`, `data/VOC2007` and `data/VOCdevkit`.
 On eight GPUs: `torchrun --nproc-per-node 8 -m kdviz.cli run RECIPE train.devices=8
-train.batch_size=2`. torchvision downloads the ImageNet weights of the backbones. A matrix runs a
-whole folder with several seeds: `recipes: papers/{pair}` in one of its pairs.
+train.batch_size=2`. torchvision downloads the ImageNet weights of the backbones. To run a folder
+with several seeds, write `recipes: papers/<folder>` into a pair of a matrix (see `../matrices`).
 
-{count} recipes for {rows} rows of {papers} papers. *Alone*, *distilled* and *teacher* are the
-numbers of the papers, in percent; *ours* is the mean of our own runs.
+Here are {count} trainings for {rows} rows of {papers} papers. *Alone*, *distilled* and *teacher*
+are the numbers of the papers, in percent; *ours* is the mean of our own runs.
 
 **What no recipe has as in the papers:** they used mmdetection (FGFI its own code), these use
 torchvision's detectors, with their anchors, assignment and initial weights. All layers learn, where
