@@ -103,7 +103,7 @@ def verdict_markdown(rulings: Sequence[Ruling]) -> str:
             reported(claim) or "-",
             f"{ruling.asks} ({ruling.at})",
             f"**{ruling.verdict}**",
-            " ".join(_numbers(ruling)),
+            "; ".join(_numbers(ruling)),
         )
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     return "\n".join([*_counts(rulings), "", *lines, "", *_hours(rulings), ""])
@@ -216,8 +216,8 @@ def _claim(claim: Claim) -> str:
 
 def _asked(ruling: Ruling) -> str:
     at = [] if ruling.by_paper else [ruling.at]
-    bounds = list(dict.fromkeys(str(one.confirms) for one in ruling.evidence))
-    at += [f"{' and '.join(bounds)} confirms it"] if bounds else []
+    bounds = {str(one.confirms) for one in ruling.evidence}
+    at += [f"{bounds.pop()} confirms it"] if len(bounds) == 1 else []
     told = f"{html.escape(ruling.asks)}<small>{html.escape('; '.join(at))}</small>"
     told += "".join(f"<div>{html.escape(line)}</div>" for line in _numbers(ruling))
     if ruling.differs:
@@ -230,7 +230,10 @@ def _asked(ruling: Ruling) -> str:
 
 def _numbers(ruling: Ruling) -> list[str]:
     """What stands behind a verdict, a line each."""
-    told = [str(evidence) for evidence in ruling.evidence]
+    differ = len({one.confirms for one in ruling.evidence}) > 1
+    told = [
+        f"{one} ({one.confirms} confirms it)" if differ else str(one) for one in ruling.evidence
+    ]
     if ruling.why:
         told.append(ruling.why)
     if ruling.cost is not None:
