@@ -24,8 +24,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from kdviz.runs.locks import is_locked
-from kdviz.runs.matrix.attempts import attempt, end_attempt
+from kdviz.runs.matrix.attempts import attempt, end_attempt, is_at_work
 from kdviz.runs.matrix.state import NOTEBOOK, failed_notebook
 from kdviz.runs.notebooks import FOLDER, KERNEL_ARGUMENTS
 from kdviz.runs.spec import RunSpec, load_spec
@@ -71,10 +70,11 @@ def work(spec: RunSpec, source: Path, root: Path) -> int:
         print(f"{folder} is done already")
         return DONE
     root.mkdir(parents=True, exist_ok=True)
+    if is_at_work(folder):  # a plain `kdviz run`, or another worker
+        return _busy(folder)
     with attempt(folder) as alone:
-        if not alone or is_locked(folder):
-            print(f"another process is at work on {folder}")
-            return TRY_AGAIN
+        if not alone:
+            return _busy(folder)
         return _execute(folder, {"spec": str(source), "root": str(root)})
 
 
@@ -116,6 +116,11 @@ def _execute(folder: Path, parameters: dict[str, Any]) -> int:
     end_attempt(folder, "failed", told)
     print(told, file=sys.stderr)
     return FAILED
+
+
+def _busy(folder: Path) -> int:
+    print(f"another process is at work on {folder}")
+    return TRY_AGAIN
 
 
 def _interrupted(folder: Path, growing: Path) -> int:
