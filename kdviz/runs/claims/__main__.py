@@ -20,6 +20,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     measure = commands.add_parser("measure", help="look into the detectors of a matrix")
     measure.add_argument("matrix", type=Path, help="its YAML file")
+    measure.add_argument("overrides", nargs="*", help="as in `kdviz matrix`: data.bccd.path=...")
     measure.add_argument("--limit", type=int, help="first images only")
     judge = commands.add_parser("judge", help="write verdicts.html and verdicts.md")
     judge.add_argument("matrices", nargs="*", help="names; all that have results if none is given")
@@ -27,7 +28,8 @@ def main() -> None:
     if given.command == "measure":
         from kdviz.runs.claims.measure import measure as look
 
-        found = look(load_matrix(given.matrix), given.root, limit=given.limit)
+        matrix = load_matrix(given.matrix, given.overrides)
+        found = look(matrix, given.root, limit=given.limit)
         print(f"{len(found)} numbers of {len({one.method for one in found})} methods")
         return
     names = given.matrices or [file.parent.name for file in given.root.glob("*/results.json")]

@@ -100,8 +100,11 @@ def test_without_a_finished_run_there_is_nothing(matrix, tmp_path, looks):
 
 
 def test_the_command_measures(matrix, tmp_path, looks, monkeypatch, capsys):
-    finish(matrix, tmp_path, ("student", 0), ("fgfi", 0))
-    root = ["--root", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["claims", *root, "measure", str(tmp_path / "small.yaml")])
-    command.main()
-    assert "2 numbers of 2 methods" in capsys.readouterr().out
+    file = tmp_path / "small.yaml"
+    # The path of the data is part of a run, so it must reach the matrix that is measured.
+    finish(load_matrix(file, ["data.d.path=here"]), tmp_path, ("student", 0), ("fgfi", 0))
+    asked = ["claims", "--root", str(tmp_path), "measure", str(file)]
+    for given, told in (([], "0 numbers of 0"), (["data.d.path=here"], "2 numbers of 2")):
+        monkeypatch.setattr(sys, "argv", [*asked, *given])
+        command.main()
+        assert told in capsys.readouterr().out
