@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kdviz.detectors.batched_losses import batched_losses
 from kdviz.detectors.batched_preprocessing import Preprocess, batched_preprocess
+from kdviz.detectors.parts import DetectorParts
 from kdviz.engine.config import TrainConfig
 from kdviz.engine.trainee import Trainee
 from kdviz.structures import Batch, Target
@@ -84,6 +85,8 @@ def pulled(levers: Levers, trainee: Trainee) -> Iterator[None]:
         trainee.losses = batched_losses(trainee.student)
     try:
         with ExitStack() as stack:
+            if levers.batched_losses and trainee.teacher is not None:
+                stack.enter_context(_batched(trainee.teacher))
             if levers.compile:
                 stack.enter_context(_compiled(trainee))
             yield
@@ -97,6 +100,16 @@ def _channels_last(preprocess: Preprocess) -> Preprocess:
         return replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))
 
     return prepare
+
+
+@contextmanager
+def _batched(teacher: DetectorParts) -> Iterator[None]:
+    """A teacher that takes its losses at once: a method may ask for those of the student's maps."""
+    teacher.losses = batched_losses(teacher)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del teacher.losses
 
 
 @contextmanager

@@ -29,7 +29,6 @@ PULLED = Levers(channels_last=True, batched_losses=True, device_preprocessing=Tr
 WAITING = {
     "FGFI": "boxes picked by level, anchors and strides laid anew",
     "GKD": "positive slots picked",
-    "Dist2": "torchvision's own losses of the mixed maps",
     "DeFeat": "boxes picked by level",
     "FGD": "scales of the boxes copied",
     "GID": "instances picked",
