@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from kdviz.datasets.scenes import SceneConfig
 from kdviz.detectors import build
 from kdviz.detectors.faster_rcnn import FasterRCNNParts
 
@@ -149,25 +150,22 @@ def recorded_rate(reports: Iterable[Mapping[str, Any]]) -> Rate | None:
     """The fastest rate that a benchmark of training measured on a GPU; None without one.
 
     Args:
-        reports: what `kdviz.runs.bench` writes, any number of them.
+        reports: ``bench.json`` of `kdviz.runs.bench`, any number of them.
     """
-    rates = []
-    for report in reports:
-        where = report.get("workload") or {}
-        if where.get("device") != "cuda":
-            continue
-        for row in (report.get("training") or {}).get("rows", ()):
-            if row.get("images_per_second"):
-                rates.append(
-                    rate_of(
-                        row["images_per_second"],
-                        student=f"{row['family']}-{where['trained']}",
-                        teacher=None,
-                        size=tuple(where["network_size"]),
-                        classes=COCO_CLASSES,
-                        device=report["environment"]["gpu"],
-                    )
-                )
+    rates = [
+        rate_of(
+            row["images_per_second"],
+            student=f"{row['detector'].lower()}-{part['workload']['trained']}",
+            teacher=None,
+            size=tuple(part["workload"]["network_size"]),
+            classes=len(SceneConfig().classes),
+            device=part["environment"]["gpu"],
+        )
+        for part in (report.get("training", {}) for report in reports)
+        if part.get("workload", {}).get("device") == "cuda"
+        for row in part.get("rows", ())
+        if "images_per_second" in row
+    ]
     return max(rates, key=lambda rate: rate.operations, default=None)
 
 

@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 from kdviz.detectors import build
+from kdviz.files import read_json
 from kdviz.runs.claims.cost import (
     ASSUMED,
     COCO_CLASSES,
@@ -14,6 +15,7 @@ from kdviz.runs.claims.cost import (
     recorded_rate,
     training_cost,
 )
+from kdviz.runs.embedded import FOLDER
 
 SMALL, LARGE = "fcos-shufflenetv2x0.5-c64", "fcos-resnet18-c64"
 SIZE = (64, 96)
@@ -64,21 +66,34 @@ def test_a_measured_speed_comes_back():
 
 class TestRecorded:
     def report(self, device, *speeds):
-        rows = [{"family": "fcos", "variant": str(x), "images_per_second": x} for x in speeds]
+        rows = [{"detector": "FCOS", "variant": str(x), "images_per_second": x} for x in speeds]
         return {
-            "environment": {"gpu": "Some GPU" if device == "cuda" else None},
-            "workload": {"device": device, "trained": "resnet18-c64", "network_size": list(SIZE)},
-            "training": {"rows": [*rows, {"family": "fcos", "variant": "x", "skipped": "why"}]},
+            "overhead": {"rows": []},
+            "training": {
+                "environment": {"gpu": "Some GPU" if device == "cuda" else None},
+                "workload": {
+                    "device": device,
+                    "trained": "resnet18-c64",
+                    "network_size": list(SIZE),
+                },
+                "rows": [*rows, {"detector": "FCOS", "variant": "compile", "skipped": "why"}],
+            },
         }
 
     def test_the_fastest_on_a_gpu_counts(self):
         reports = [self.report("cpu", 1e6), self.report("cuda", 10.0, 30.0, 20.0)]
         rate = recorded_rate(reports)
-        assert rate.operations == pytest.approx(3 * forward_operations(LARGE, SIZE) * 30)
+        assert rate.operations == pytest.approx(3 * forward_operations(LARGE, SIZE, 8) * 30)
         assert "Some GPU" in rate.source
 
+    def test_the_recorded_benchmark_can_be_read(self):
+        report = read_json(FOLDER / "bench.json")
+        report["training"]["workload"]["device"] = "cuda"
+        report["training"]["environment"]["gpu"] = "none in truth"
+        assert recorded_rate([report]).operations > 0
+
     def test_without_a_gpu_there_is_none(self):
-        assert recorded_rate([self.report("cpu", 5.0), {"overhead": []}]) is None
+        assert recorded_rate([self.report("cpu", 5.0), {"overhead": {}}]) is None
 
     def test_then_it_is_said_to_be_assumed(self):
         assert not ASSUMED.is_measured
