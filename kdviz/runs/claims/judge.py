@@ -33,6 +33,8 @@ from kdviz.runs.claims.settings import (
 from kdviz.runs.compare import ALONE
 from kdviz.runs.spec import RunSpec, load_spec
 
+AS_PAPER = "as in the paper"
+
 SEEDS = 3
 """Runs of each method that an estimate of hours counts with."""
 
@@ -48,7 +50,6 @@ def judge(
     rate: Rate = ASSUMED,
     root: Path = Path("runs"),
     papers: Path = PAPERS,
-    seeds: Sequence[int] = (0, 1, 2),
 ) -> list[Ruling]:
     """Ask the runs that there are what the claims say.
 
@@ -60,7 +61,6 @@ def judge(
         rate: of the device that trainings of the papers would be run on.
         root: folder of all runs, in which runs of the papers' recipes are looked for.
         papers: folder of these recipes.
-        seeds: that they would be run with.
 
     Returns:
         For each claim first what the paper's own training says, if it has one, and then one ruling
@@ -69,7 +69,7 @@ def judge(
     rulings = []
     for claim in claims:
         if claim.run is not None or claim.setting is not None:
-            rulings.append(_paper_ruling(claim, rate, Path(root), papers, seeds))
+            rulings.append(_paper_ruling(claim, rate, Path(root), papers))
         for question in claim.asks:
             if isinstance(question, Measure):
                 rulings.append(_measured_ruling(claim, question, rows, measured or {}, papers))
@@ -81,20 +81,18 @@ def judge(
 # --- at the paper's own size ----------------------------------------------------------------------
 
 
-def _paper_ruling(
-    claim: Claim, rate: Rate, root: Path, papers: Path, seeds: Sequence[int]
-) -> Ruling:
+def _paper_ruling(claim: Claim, rate: Rate, root: Path, papers: Path) -> Ruling:
     """Of the training that the paper's numbers come from."""
     specs = _paper_specs(claim.run, papers)
     asks = "the training behind these numbers"
     found: dict[str, dict[int, float]] = {}
     if specs is not None and claim.run is not None:
         found = {
-            "alone": _scores(specs[0], claim.run.score, root, seeds),
-            "distilled": _scores(specs[1], claim.run.score, root, seeds),
+            "alone": _scores(specs[0], claim.run.score, root),
+            "distilled": _scores(specs[1], claim.run.score, root),
         }
-    both = [seed for seed in seeds if all(seed in scores for scores in found.values())]
-    if not found or not both or claim.run is None:
+    both = sorted(set.intersection(*map(set, found.values()))) if found else []
+    if not both or claim.run is None:
         cost = paper_cost(claim.setting, None if specs is None else specs[1], rate)
         why = "" if claim.run is not None else "no recipe can express it"
         if claim.run is not None and specs is None:
@@ -104,9 +102,6 @@ def _paper_ruling(
     verdict = worst([each.verdict for each in evidence])
     why = "one seed: no interval" if len(both) == 1 else ""
     return Ruling(claim, AS_PAPER, asks, verdict, evidence, why, None, claim.differs)
-
-
-AS_PAPER = "as in the paper"
 
 
 def _against_paper(
@@ -132,15 +127,22 @@ def _paper_specs(run: PaperRun | None, papers: Path) -> tuple[RunSpec, RunSpec] 
     return (load_spec(alone), load_spec(file)) if file.is_file() and alone.is_file() else None
 
 
-def _scores(spec: RunSpec, metric: str, root: Path, seeds: Sequence[int]) -> dict[int, float]:
+def _scores(spec: RunSpec, metric: str, root: Path) -> dict[int, float]:
     """A COCO number in per cent of the finished runs of a recipe, by seed."""
     scores = {}
-    for seed in seeds:
-        seeded = spec.model_copy(update={"train": spec.train.model_copy(update={"seed": seed})})
-        file = root / seeded.folder_name / "result.json"
-        if file.is_file():
-            scores[seed] = 100 * float(read_json(file)["metrics"][metric])
+    for file in sorted(root.glob(f"{spec.name}-????????/result.json")):
+        own = load_spec(file.with_name("spec.yaml"))
+        if _training(own) == _training(spec):
+            scores[own.train.seed] = 100 * float(read_json(file)["metrics"][metric])
     return scores
+
+
+def _training(spec: RunSpec) -> tuple[object, ...]:
+    """What makes a run the training of a recipe, wherever its images lie and on how many GPUs."""
+    train = spec.train
+    images = train.steps * train.batch_size * train.devices
+    teacher = spec.teacher.name if spec.teacher else None
+    return spec.student.name, teacher, spec.methods, images, spec.data.min_size
 
 
 # --- at our size ----------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ def _what_is_missing(
         if not any(_is(row, pair, method) for row in own)
     ]
     if not lacking:
-        return "the runs are there, and nobody measured them", Cost(0.0, "no training")
+        return "the runs are there, and this number is not: measure them", Cost(0.0, "no training")
     names = ", ".join(f"{pair}/{method}" for pair, method in lacking)
     why = f"no finished run of {names} in the matrix {asked.matrix}"
     # Another matrix of the same data says how long a run takes, too.

@@ -170,7 +170,7 @@ class TestMeasured:
         assert ruling.verdict == Verdict.NOT_RUN
         assert "p/fitnets" in ruling.why
         done = rows(student=(0.2,), fgfi=(0.2,), fitnets=(0.2,))
-        assert "nobody measured" in self.rule(own, None, done).why
+        assert "measure them" in self.rule(own, None, done).why
 
     def test_below_0_confirms_where_the_claim_says_so(self):
         question = {
@@ -215,12 +215,13 @@ class TestThePapersOwnTraining:
         (ruling,) = judge([asked], {}, root=tmp_path / "runs", papers=papers.parent)
         return ruling
 
-    def finish(self, papers, tmp_path, **scores):
+    def finish(self, papers, tmp_path, *overrides, **scores):
         for name, each in scores.items():
             for seed, ap in enumerate(each):
-                spec = load_spec(papers / f"{name}.yaml", [f"train.seed={seed}"])
+                spec = load_spec(papers / f"{name}.yaml", [f"train.seed={seed}", *overrides])
                 folder = tmp_path / "runs" / spec.folder_name
                 folder.mkdir(parents=True, exist_ok=True)
+                (folder / "spec.yaml").write_text(spec.to_yaml())
                 (folder / "result.json").write_text(json.dumps({"metrics": {"AP": ap / 100}}))
 
     def test_is_not_run_and_tells_its_hours(self, papers, tmp_path):
@@ -253,6 +254,18 @@ class TestThePapersOwnTraining:
     def test_needs_score_and_gain(self, papers, tmp_path, alone, taught, verdict):
         self.finish(papers, tmp_path, student=alone, frs=taught)
         assert self.rule(papers, tmp_path).verdict == verdict
+
+    def test_the_same_training_counts_wherever_it_was_run(self, papers, tmp_path):
+        scores = {"student": (37.4, 37.5, 37.3), "frs": (39.7, 39.8, 39.6)}
+        on_two = "train.devices=2", "train.batch_size=2", "data.path=elsewhere"
+        self.finish(papers, tmp_path, *on_two, **scores)
+        assert self.rule(papers, tmp_path).verdict == Verdict.CONFIRMED
+
+    @pytest.mark.parametrize("change", ["train.steps=50", "methods.0.options={class_loss: false}"])
+    def test_another_training_does_not_count(self, papers, tmp_path, change):
+        self.finish(papers, tmp_path, student=(37.4, 37.5, 37.3))
+        self.finish(papers, tmp_path, change, frs=(39.7, 39.8, 39.6))
+        assert self.rule(papers, tmp_path).verdict == Verdict.NOT_RUN
 
     def test_settings_that_differ_come_from_the_recipe(self, papers, tmp_path):
         question = {"kind": "gain", "matrix": "scenes", "data": "scenes", "pair": "fcos"}
