@@ -105,7 +105,7 @@ def _channels_last(preprocess: Preprocess) -> Preprocess:
 @contextmanager
 def _batched(teacher: DetectorParts) -> Iterator[None]:
     """A teacher that takes its losses at once: a method may ask for those of the student's maps."""
-    teacher.losses = batched_losses(teacher)  # type: ignore[method-assign]
+    teacher.losses = batched_losses(teacher)  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:

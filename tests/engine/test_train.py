@@ -9,7 +9,7 @@ import torch
 
 from kdviz.detectors import build, freeze
 from kdviz.detectors.parts import Pass
-from kdviz.engine.config import TrainConfig
+from kdviz.engine.config import LEVERS, TrainConfig
 from kdviz.engine.history import History, read_history
 from kdviz.engine.train import make_fabric, train
 from kdviz.engine.trainee import Trainee
@@ -214,12 +214,14 @@ folder = run(load_spec(Path(sys.argv[1])))
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_student(tiny, workplace, scenes_cache):
+@pytest.mark.parametrize("levers", [False, True])
+def test_two_processes_train_one_student(levers, tiny, workplace, scenes_cache):
     """Under torchrun with gloo: one folder, one history, and each rank sees its own images."""
     from kdviz.datasets.scenes import SceneConfig, cached_scenes
     from kdviz.runs.spec import parse_spec
 
     tiny["train"] |= {"steps": 4, "devices": 2, "log_every": 1}
+    tiny["train"] |= {each: levers for each in LEVERS if each != "compile"}
     spec = parse_spec(tiny)
     cached_scenes(scenes_cache, SceneConfig(size=64), 8, 4, seed=5)
     (workplace / "spec.yaml").write_text(spec.to_yaml())
