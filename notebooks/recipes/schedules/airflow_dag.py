@@ -19,7 +19,13 @@ from airflow.sdk import DAG
 
 HOME = Path(os.environ.get("KDVIZ", "/srv/kdviz"))
 RUNS = HOME / "runs" / "weekly"
-RUNS.mkdir(parents=True, exist_ok=True)
+
+
+def enter(_: object) -> None:
+    """Start a task's kernel where the paths in recipes begin."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    os.chdir(HOME)
+
 
 with DAG(
     "kdviz_scenes",
@@ -40,5 +46,5 @@ with DAG(
             },
             kernel_name="kdviz",
             language_name="python",
-            pre_execute=lambda _: os.chdir(HOME),  # where the paths in recipes begin
+            pre_execute=enter,
         )
