@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -62,8 +63,16 @@ class _Traffic(TorchDispatchMode):
             moved = sum(x.numel() * x.element_size() for x in _tensors((args, kwargs, result)))
             self.bytes += moved
             self.operations += moved > 0
-        self.waits += name in _WAITS
+        self.waits += name in _WAITS or _reads_mask(name, args)
         return result
+
+
+def _reads_mask(name: str, args: tuple) -> bool:
+    """Whether it picks by a mask, so that the size of the result depends on values."""
+    if name not in ("index", "index_put_", "index_put"):
+        return False
+    filled = name != "index" and args[2].numel() == 1  # by one value: nothing has to be counted
+    return not filled and any(x is not None and x.dtype == torch.bool for x in args[1])
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

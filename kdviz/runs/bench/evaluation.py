@@ -117,7 +117,8 @@ def pycocotools_stats(record: Record, results: Results) -> Numbers:
     names = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = {"info": {}, **record}
+        own = [dict(annotation) for annotation in record["annotations"]]  # it writes into them
+        truth.dataset = {"info": {}, **record, "annotations": own}
         truth.createIndex()
         evaluator = COCOeval(truth, truth.loadRes([dict(result) for result in results]), "bbox")
         evaluator.evaluate()
