@@ -23,7 +23,6 @@ _DAMAGED = (
     KeyError,
     UnicodeDecodeError,
 )
-_BACKBONE = "backbone.body."  # of torchvision's detectors with a feature pyramid
 _SHOWN = 3  # names of tensors in a message
 
 
@@ -105,36 +104,6 @@ def load_weights(parts: DetectorParts, path: str | Path) -> DetectorParts:
         ValueError: it is damaged, or belongs to another architecture.
     """
     parts.loaded_tensors = load_state(parts.model, read_state(path), str(path))
-    return parts
-
-
-def load_backbone(parts: DetectorParts, path: str | Path) -> DetectorParts:
-    """Read the backbone alone from a file of a whole detector; neck and head stay as they are.
-
-    Args:
-        parts: a detector with a feature pyramid on its backbone.
-        path: weights of a detector with the same backbone; its neck and head may differ.
-
-    Returns:
-        ``parts``, its ``loaded_tensors`` recorded.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds no such backbone.
-    """
-    state = read_state(path)
-    own = {
-        name.removeprefix(_BACKBONE): values
-        for name, values in state.items()
-        if name.startswith(_BACKBONE)
-    }
-    try:
-        body = parts.model.get_submodule(_BACKBONE.rstrip("."))
-    except AttributeError:
-        kind = type(parts.model).__name__
-        raise ValueError(f"{kind} has no backbone under a pyramid to load alone") from None
-    load_state(body, own, str(path))
-    parts.loaded_tensors = (len(own), len(parts.model.state_dict()))
     return parts
 
 

@@ -17,7 +17,6 @@ from kdviz.datasets.loader import train_loader
 from kdviz.datasets.scenes import cached_scenes
 from kdviz.datasets.transforms import train_preset
 from kdviz.detectors import DetectorParts, build, freeze
-from kdviz.detectors.loading import load_backbone
 from kdviz.engine.evaluate import evaluate
 from kdviz.engine.guards import check_classes, check_label_map, check_pair
 from kdviz.engine.levers import Levers
@@ -177,9 +176,6 @@ def load_teacher(spec: RunSpec, teacher: TeacherSpec, classes: int) -> DetectorP
 
 def _detector(spec: RunSpec, model: ModelSpec, classes: int) -> DetectorParts:
     sizes: dict[str, Any] = {"min_size": spec.data.min_size, "max_size": spec.data.max_size}
-    if model.part == "backbone" and model.weights is not None and Path(model.weights).suffix:
-        parts = build(model.name, num_classes=classes + 1, **sizes)
-        return load_backbone(parts, model.weights)
     return build(model.name, num_classes=classes + 1, weights=model.weights, **sizes)
 
 

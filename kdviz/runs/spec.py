@@ -24,8 +24,6 @@ _LATER: tuple[tuple[str, ...], ...] = (
     ("data", "test"),
     ("data", "scenes", "test"),
     ("data", "scenes", "look"),
-    ("student", "part"),
-    ("teacher", "part"),
 )
 """Keys that came after the first runs; left at their default, they change no hash."""
 
@@ -97,8 +95,6 @@ class ModelSpec(_Record):
     """As in `kdviz.detectors.build`: ``fcos-resnet18-c64``."""
     weights: str | None = None
     """A checkpoint file, ``imagenet``, ``coco``, or nothing: random."""
-    part: Literal["all", "backbone"] = "all"
-    """What of a checkpoint file is taken; what is not stays random."""
 
 
 class TeacherSpec(ModelSpec):

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torchvision.models.detection import RetinaNet
 
 from kdviz.detectors import build, load_weights
-from kdviz.detectors.loading import load_backbone, load_state, read_state
+from kdviz.detectors.loading import load_state, read_state
 
 NAME = "retinanet-shufflenetv2x0.5-c8"
 
@@ -105,31 +105,3 @@ def test_a_pickle_cannot_run_code(tmp_path, saved):
     assert RetinaNet.__name__ in path.read_bytes().decode("latin1")
     with pytest.raises(ValueError, match="cannot be read as weights"):
         read_state(path)
-
-
-class TestBackboneAlone:
-    def test_neck_and_head_stay_random_and_may_differ(self, tmp_path, saved):
-        path = tmp_path / "other.safetensors"
-        save_file(saved, path)
-        torch.manual_seed(2)
-        parts = build("fcos-shufflenetv2x0.5-c64", num_classes=9)
-        before = {name: values.clone() for name, values in parts.model.state_dict().items()}
-        assert load_backbone(parts, path) is parts
-        after = parts.model.state_dict()
-        own = [name for name in after if name.startswith("backbone.body.")]
-        assert all(torch.equal(after[name], saved[name]) for name in own)
-        assert not torch.equal(after[own[0]], before[own[0]])
-        assert all(torch.equal(after[name], before[name]) for name in set(after) - set(own))
-        assert parts.loaded_tensors == (len(own), len(after))
-
-    def test_another_backbone(self, tmp_path, saved):
-        path = tmp_path / "other.safetensors"
-        save_file(saved, path)
-        with pytest.raises(ValueError, match="another architecture"):
-            load_backbone(build("retinanet-resnet18h-c8", num_classes=3), path)
-
-    def test_a_detector_without_a_pyramid(self, tmp_path, saved):
-        path = tmp_path / "other.safetensors"
-        save_file(saved, path)
-        with pytest.raises(ValueError, match="SSD has no backbone under a pyramid"):
-            load_backbone(build("ssdlite-mobilenetv3", num_classes=3), path)

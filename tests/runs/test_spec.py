@@ -130,10 +130,3 @@ class TestLook:
     def test_what_cannot_be_drawn(self, look, message, spec_file):
         with pytest.raises(ValueError, match=message):
             load_spec(spec_file, [f"data={{scenes: {{look: {look}}}}}"])
-
-
-def test_a_part_that_is_all_is_as_before(spec_file):
-    assert load_spec(spec_file, ["student.part=all"]).hash8 == load_spec(spec_file).hash8
-    assert load_spec(spec_file, ["student.part=backbone"]).hash8 != load_spec(spec_file).hash8
-    with pytest.raises(ValueError, match=r"student\.part: .*backbone"):
-        load_spec(spec_file, ["student.part=neck"])
