@@ -72,7 +72,9 @@ def run(spec: RunSpec, root: Path = Path("runs")) -> Path:
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder, scene):
-        _fill(folder, spec, scene, fresh)
+        # Another process may have done it while we prepared.
+        if not scene.fabric.broadcast((folder / "result.json").exists()):
+            _fill(folder, spec, scene, fresh)
     return folder
 
 

@@ -20,6 +20,9 @@ from kdviz.runs.locks import is_locked, locked
 
 Ending = Literal["done", "failed", "interrupted", "killed"]
 
+NOTEBOOK = "notebook.ipynb"
+"""Name of the executed notebook in the folder of a run."""
+
 MOST_DEATHS = 3
 """Attempts in a row that may be killed before a run counts as failed."""
 
@@ -50,12 +53,16 @@ def attempts_file(folder: Path) -> Path:
 
 @contextmanager
 def attempt(folder: Path) -> Iterator[bool]:
-    """Be the one that works on a run, from its start on record; False where another process is."""
+    """Be the one that works on a run, from the start on record.
+
+    Gives False where another process is at work, or has done it while we waited.
+    """
     path = attempts_file(folder)
     with locked(path) as alone:
-        if alone:
+        ours = alone and not is_done(folder)
+        if ours:
             _append(path, {"event": "started", **_here()})
-        yield alone
+        yield ours
 
 
 def end_attempt(folder: Path, ending: Ending, error: str = "") -> None:
@@ -116,6 +123,11 @@ def failure(attempts: list[Attempt]) -> str | None:
             f"killed {MOST_DEATHS} times in a row (is there enough memory?); the last time: {told}"
         )
     return None
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run has its result and its notebook."""
+    return (folder / "result.json").exists() and (folder / NOTEBOOK).exists()
 
 
 def is_at_work(folder: Path) -> bool:

@@ -9,13 +9,17 @@ from typing import Any, Literal
 
 from kdviz.engine.history import read_history
 from kdviz.files import read_json, write_atomically
-from kdviz.runs.matrix.attempts import failure, forget_failures, is_at_work, read_attempts
+from kdviz.runs.matrix.attempts import (
+    NOTEBOOK,
+    failure,
+    forget_failures,
+    is_at_work,
+    is_done,
+    read_attempts,
+)
 from kdviz.runs.matrix.spec import Cell, MatrixSpec, cells, to_yaml
 
 Status = Literal["waiting", "running", "done", "failed"]
-
-NOTEBOOK = "notebook.ipynb"
-"""Name of the executed notebook in the folder of a run."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def state_of(cell: Cell, home: Path) -> CellState:
     result = read_json(folder / "result.json") if finished else None
     step = cell.spec.train.steps if finished else _step(folder)
     known = (cell, folder)
-    if finished and (folder / NOTEBOOK).exists():
+    if is_done(folder):
         return CellState(*known, "done", len(attempts), step, result, notebook=folder / NOTEBOOK)
     if working:
         return CellState(*known, "running", len(attempts), step, result)

@@ -24,8 +24,8 @@ from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from kdviz.runs.matrix.attempts import attempt, end_attempt, is_at_work
-from kdviz.runs.matrix.state import NOTEBOOK, failed_notebook
+from kdviz.runs.matrix.attempts import NOTEBOOK, attempt, end_attempt, is_at_work, is_done
+from kdviz.runs.matrix.state import failed_notebook
 from kdviz.runs.notebooks import FOLDER, KERNEL_ARGUMENTS
 from kdviz.runs.spec import RunSpec, load_spec
 
@@ -66,15 +66,12 @@ def work(spec: RunSpec, source: Path, root: Path) -> int:
         root: folder that the run's folder lies in.
     """
     folder = root / spec.folder_name
-    if (folder / "result.json").exists() and (folder / NOTEBOOK).exists():
-        print(f"{folder} is done already")
-        return DONE
     root.mkdir(parents=True, exist_ok=True)
-    if is_at_work(folder):  # a plain `kdviz run`, or another worker
-        return _busy(folder)
-    with attempt(folder) as alone:
-        if not alone:
-            return _busy(folder)
+    if is_done(folder) or is_at_work(folder):  # perhaps by a plain `kdviz run`
+        return _left_alone(folder)
+    with attempt(folder) as ours:
+        if not ours:
+            return _left_alone(folder)
         return _execute(folder, {"spec": str(source), "root": str(root)})
 
 
@@ -118,7 +115,10 @@ def _execute(folder: Path, parameters: dict[str, Any]) -> int:
     return FAILED
 
 
-def _busy(folder: Path) -> int:
+def _left_alone(folder: Path) -> int:
+    if is_done(folder):
+        print(f"{folder} is done already")
+        return DONE
     print(f"another process is at work on {folder}")
     return TRY_AGAIN
 
