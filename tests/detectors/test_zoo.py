@@ -36,12 +36,12 @@ def no_network(monkeypatch):
 
 def test_every_name_can_be_built():
     names = detector_names()
-    assert len(names) == len(set(names)) == 3 * 13 + 2
+    assert len(names) == len(set(names)) == 3 * 16 + 2
     for family in ("fcos", "retinanet", "fasterrcnn"):
         # One family a backbone is enough: a family does not look into its backbone.
         assert f"{family}-resnext101" in names
     backbones = [name.split("-", 1)[1] for name in names if name.startswith("fcos")]
-    families = ["fcos", "retinanet", "fasterrcnn"] * 5
+    families = ["fcos", "retinanet", "fasterrcnn"] * 6
     chosen = [f"{f}-{b}-c64" for f, b in zip(families, backbones, strict=False)]
     with torch.device("meta"):
         for name in [*chosen, "ssd-vgg16", "ssdlite-mobilenetv3"]:
