@@ -27,7 +27,7 @@ from kdviz.runs.repaints import repaints
 
 OUT = Path("runs/bench")
 SEED = 0
-ALL_IN = 570.0
+ALL_IN = 480.0
 """Seconds after which no further part begins, so that one call on a lent GPU holds them all."""
 
 Part = Callable[[Workload, float], dict[str, Any]]
@@ -38,15 +38,15 @@ def _repaints(where: Workload, limit: float) -> dict[str, Any]:
 
 
 PARTS: Mapping[str, tuple[Part, float]] = {
-    "overhead": (overhead, 40),
-    "training": (training, 90),
-    "teacher": (teacher_cost, 15),
-    "roofline": (roofline, 20),
+    "overhead": (overhead, 20),
+    "training": (training, 60),
+    "teacher": (teacher_cost, 10),
+    "roofline": (roofline, 15),
     "masks": (masks, 5),
-    "prototypes": (prototypes, 10),
-    "loading": (loading, 20),
-    "scaling": (scaling, 20),
-    "sweeps": (sweeps, 30),
+    "prototypes": (prototypes, 5),
+    "loading": (loading, 10),
+    "scaling": (scaling, 10),
+    "sweeps": (sweeps, 15),
     "evaluation": (evaluation, 60),
     "repaints": (_repaints, 60),
 }

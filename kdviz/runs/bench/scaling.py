@@ -46,7 +46,6 @@ def main(out: Path, limit: float) -> None:
     fabric.launch()
     torch.manual_seed(0)
     name = f"fcos-{where.student}"
-    # Without BatchNorm's running means, which are each process's own.
     trainee = Trainee(build(name, len(CLASSES) + 1, **where.sides))
     images, targets = where.images(2 * where.pair_batch)
     count, first = where.pair_batch, fabric.global_rank * where.pair_batch
@@ -72,9 +71,8 @@ def main(out: Path, limit: float) -> None:
     largest = max(float(x.abs().max()) for x in expected)
     furthest = max(float((a - b).abs().max()) for a, b in zip(gradients, expected, strict=True))
     functions = {"one": stopwatch(first_alone), "two": stopwatch(together)}
-    # As many rounds on both ranks: a limit that one of them meets first would leave the other
-    # waiting for ever.
-    rounds = int(min(15, max(3, limit / 2)))
+    # As many rounds on both ranks: where only one of them stops, the other waits for ever.
+    rounds = max(3, round(limit))
     times = interleaved(functions, rounds=rounds)
     if fabric.is_global_zero:
         speed_up = 2 * times.ratio("one", "two")

@@ -157,7 +157,9 @@ def _loading(part: Mapping[str, Any]) -> str:
 
 def _scaling(part: Mapping[str, Any]) -> str:
     rows = [[str(x["processes"]), f"{x['images_per_second']:.1f}"] for x in part["rows"]]
+    told = part["workload"]
     return (
+        f"FCOS, {told['student']}, {told['pair_batch']} images a process.\n\n"
         f"{grid(['processes, one thread each', 'images/s'], rows)}\n\n"
         f"Two are {part['speed_up']:.2f} times as fast as one. Their gradients differ from the "
         f"mean of both halves in one process by at most {part['largest_difference']:.1g}, where "

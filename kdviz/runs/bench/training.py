@@ -23,7 +23,7 @@ from kdviz.runs.spec import RunSpec, parse_spec
 FAMILIES = {"fcos": "FCOS", "retinanet": "RetinaNet"}
 """Families of the zoo, and their names."""
 
-WARM_UP, STEPS = 2, 4  # of one turn; on a GPU more, since it starts more slowly
+WARM_UP, STEPS = 1, 3  # of one turn
 LR = 1e-4
 
 OFF: Mapping[str, Any] = {
@@ -57,7 +57,7 @@ def training(where: Workload, limit: float) -> dict[str, Any]:
     Every variant goes on training its own detector for a few steps in each round. The first steps
     of a turn start workers and fill caches, and do not count.
     """
-    steps = 16 if where.on_gpu else STEPS
+    steps = 8 if where.on_gpu else STEPS  # a GPU is given work ahead, and its steps are short
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="kdviz-bench-") as temporary:
         count = (WARM_UP + steps + 1) * where.batch

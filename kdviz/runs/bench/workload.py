@@ -115,7 +115,7 @@ def workload(device: str | None = None) -> Workload:
             teacher="resnet50",
             file_size=(384, 640),  # 800 x 1333 after the detector's resize
             network_size=(800, 1333),
-            batch=8,
+            batch=4,
             pair_batch=4,
             workers=min(8, cores),
         )
