@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from kdviz.cli.answer import FAILED, OK, Answer
@@ -31,9 +32,8 @@ def run(options: argparse.Namespace) -> Answer:
     from kdviz.runs.matrix.watch import as_dict, table, watch
 
     matrix = _matrix(options)
-    stream = _engine(matrix, options)
-    _end_as_by_ctrl_c()
-    known = watch(stream)
+    with _ending_as_by_ctrl_c():
+        known = watch(_engine(matrix, options))
     failed = [state for state in known if state.status == "failed"]
     if failed:
         told = (
@@ -90,12 +90,17 @@ def _engine(matrix: MatrixSpec, options: argparse.Namespace) -> Stream:
     return dask.execute(matrix, options.out, scheduler=options.scheduler, slots=options.slots)
 
 
-def _end_as_by_ctrl_c() -> None:
+@contextmanager
+def _ending_as_by_ctrl_c() -> Iterator[None]:
     """A scheduler's request to end, or a closed terminal, stops the runs as Ctrl-C does."""
 
     def stop(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
-    if os.name != "nt":
-        signal.signal(signal.SIGHUP, stop)
+    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
