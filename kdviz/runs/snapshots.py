@@ -13,10 +13,9 @@ import torch
 import yaml
 
 from kdviz.engine.evaluate import evaluate
-from kdviz.files import write_atomically
+from kdviz.files import read_json, write_atomically
 from kdviz.runs.checkpoints import load_detector, save_student, sha256
 from kdviz.runs.embedded import FOLDER
-from kdviz.runs.environment import environment
 from kdviz.runs.prepare import open_splits
 from kdviz.runs.run import SNAPSHOTS, run
 from kdviz.runs.spec import RunSpec, load_spec
@@ -35,7 +34,7 @@ def early_student() -> RunSpec:
 
 
 def embed(folder: Path, spec: RunSpec, step: int, target: Path) -> dict[str, Any]:
-    """Export what a run kept after a step, in half precision, and score it.
+    """Export what a finished run kept after a step, in half precision, and score it.
 
     Args:
         folder: of the run.
@@ -53,6 +52,7 @@ def embed(folder: Path, spec: RunSpec, step: int, target: Path) -> dict[str, Any
     metrics, _ = evaluate(rounded, open_splits(spec.data)[1], batch_size=spec.train.batch_size)
     ap = metrics.stats["AP"]
     save_student(target, spec, rounded, classes, ap, dtype=torch.float16, step=step)
+    result = read_json(folder / "result.json")
     steps = ",".join(map(str, spec.train.keep_steps))
     return {
         "file": f"{target.parent.name}/{target.name}",
@@ -63,7 +63,7 @@ def embed(folder: Path, spec: RunSpec, step: int, target: Path) -> dict[str, Any
         "methods": [],
         "command": f"kdviz run {RECIPE} train.keep_steps=[{steps}]",
         "seed": spec.train.seed,
-        "environment": environment(),
+        "environment": result["environment"],
     }
 
 
