@@ -1,0 +1,184 @@
+"""Workers and drivers are killed; every run ends once, with the numbers of a serial run."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from kdviz.cli import FAILED, OK, TRY_AGAIN, main
+from kdviz.runs.matrix.attempts import read_attempts
+from kdviz.runs.matrix.spec import MatrixSpec, cells
+from kdviz.runs.matrix.state import states
+from kdviz.runs.prepare import CACHE, open_splits
+from kdviz.runs.run import run
+from kdviz.runs.spec import DataSpec
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and locks of Unix"),
+]
+
+STEPS = 40
+PATIENCE = 300  # seconds, on a machine that does other things too
+
+
+@pytest.fixture
+def matrix(tmp_path, monkeypatch, tiny, scenes_cache):
+    """Two runs of some seconds in an empty folder; the scenes are rendered already."""
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
+        open_splits(DataSpec(**tiny["data"]))
+    shutil.copytree(scenes_cache, CACHE)
+    student = tiny["student"]
+    content = {
+        "name": "tiny",
+        "data": {"scenes": tiny["data"]},
+        "pairs": {"fcos": {"student": student, "teacher": {**student, "weights": "none.pt"}}},
+        "methods": ["none"],
+        "seeds": [0, 1],
+        "train": {**tiny["train"], "steps": STEPS, "checkpoint_every": 1},
+    }
+    Path("matrix.yaml").write_text(json.dumps(content))
+    return MatrixSpec.model_validate(content)
+
+
+@pytest.fixture
+def drivers():
+    """Starts ``kdviz matrix run``; what is left of it afterwards is killed."""
+    started = []
+
+    def start(slots):
+        command = ["matrix", "run", "matrix.yaml", "--slots", str(slots)]
+        with Path("driver.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kdviz.cli", *command], stdout=log, stderr=log
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def until(condition, *processes):
+    """Wait for something to be so, and say what the driver said if it never is."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        alive = all(process.poll() is None for process in processes)
+        hopeless = not alive or time.monotonic() > deadline
+        assert not hopeless, Path("driver.log").read_text()
+        time.sleep(0.05)
+
+
+def in_the_middle(state):
+    """Whether a run has a checkpoint, and steps before it."""
+    return state.status == "running" and state.step > 1 and (state.folder / "last.ckpt").exists()
+
+
+def children(pid):
+    listing = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(word) for word in listing.stdout.split()]
+
+
+def is_gone(pid):
+    """Whether a process has ended; one that nobody waits for stays as a name."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def told(folder):
+    result = json.loads((folder / "result.json").read_text())
+    return result["student"]["sha256"], result["metrics"]
+
+
+def check_ended_once(matrix):
+    """Every run is done, once, and gave what it gives without any engine."""
+    for state in states(matrix):
+        assert state.status == "done"
+        endings = [one.ending for one in read_attempts(state.folder)[0]]
+        assert endings.count("done") == 1
+        assert told(state.folder) == told(run(state.cell.spec, Path("serial")))
+        notebook = nbformat.read(state.notebook, as_version=4)
+        assert notebook.metadata.papermill.exception is None
+        assert notebook.metadata.papermill.parameters["root"] == str(Path("runs/tiny"))
+    assert not list(Path("runs/tiny").glob(".*"))  # nothing half-written
+
+
+def test_a_killed_worker_is_started_again_and_its_kernel_ends(matrix, drivers):
+    """Beside it, a run that a plain ``kdviz run`` finished gets its notebook and nothing else."""
+    plain = run(cells(matrix)[1].spec, Path("runs/tiny"))
+    weights = (plain / "student.safetensors").stat().st_mtime_ns
+    driver = drivers(2)
+    until(lambda: any(map(in_the_middle, states(matrix))), driver)
+    victim = next(filter(in_the_middle, states(matrix)))
+    worker = read_attempts(victim.folder)[0][0].pid
+    (kernel,) = children(worker)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: is_gone(kernel))
+    assert driver.wait(PATIENCE) == OK
+    first, second = read_attempts(victim.folder)[0]
+    assert first.ending == "killed"
+    assert "SIGKILL" in first.error
+    assert second.ending == "done"
+    assert (plain / "student.safetensors").stat().st_mtime_ns == weights
+    check_ended_once(matrix)
+
+
+def test_drivers_come_and_go(matrix, drivers):
+    one, other = (Path("runs/tiny") / cell.spec.folder_name for cell in cells(matrix))
+    driver = drivers(1)
+    until(lambda: in_the_middle(states(matrix)[0]), driver)
+    driver.kill()
+    driver.wait()
+    driver = drivers(1)
+    # The worker goes on without its driver and keeps the only slot.
+    until(lambda: states(matrix)[0].status == "done", driver)
+    assert len(read_attempts(one)[0]) == 1
+    until(lambda: in_the_middle(states(matrix)[1]), driver)
+    driver.terminate()
+    assert driver.wait(PATIENCE) == TRY_AGAIN
+    (attempt,) = read_attempts(other)[0]
+    assert attempt.ending == "interrupted"
+    assert [state.status for state in states(matrix)] == ["done", "waiting"]
+    assert "each writes its checkpoint first" in Path("driver.log").read_text()
+    steps = states(matrix)[1].step
+    assert 1 < steps < STEPS
+    assert drivers(1).wait(PATIENCE) == OK
+    check_ended_once(matrix)
+
+
+def test_a_failed_run_keeps_its_notebook_and_is_retried(matrix, capsys):
+    """A spec that nobody can train: the notebook says so in its failing cell."""
+    words = ["matrix.yaml", "seeds=[0]", "data.scenes={path: nowhere}", "--slots", "1"]
+    assert main(["matrix", "run", *words]) == FAILED
+    assert "kdviz matrix retry matrix.yaml" in capsys.readouterr().err
+    (failed,) = Path("runs/tiny").glob("*.failed.ipynb")
+    notebook = nbformat.read(failed, as_version=4)
+    assert "FileNotFoundError" in notebook.cells[0].source + json.dumps(notebook)
+    assert main(["matrix", "status", "--json", *words[:-2]]) == OK
+    (state,) = json.loads(capsys.readouterr().out)
+    assert state["status"] == "failed"
+    assert state["error"].startswith("In [")
+    assert "nowhere" in state["error"]
+    assert state["notebook"] == str(failed)
+    before = failed.stat().st_mtime_ns
+    assert main(["matrix", "run", *words]) == FAILED  # at once: nothing is tried again
+    assert failed.stat().st_mtime_ns == before
+    folder = Path("nowhere")
+    shutil.copytree(next(CACHE.glob("scenes-*")), folder)
+    assert main(["matrix", "retry", *words]) == OK
+    assert not failed.exists()
