@@ -1,0 +1,202 @@
+"""Runs over Dask's workers end once each, with the numbers of a serial run, whoever is killed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed")
+
+from kdviz.runs.matrix.spec import MatrixSpec, cells
+from kdviz.runs.matrix.state import states
+from kdviz.runs.run import run
+
+DASK = [sys.executable, "-m", "distributed.cli"]
+DRIVER = """
+import sys
+from pathlib import Path
+from kdviz.runs.matrix import dask
+from kdviz.runs.matrix.spec import load_matrix
+for known in dask.execute(load_matrix(Path("matrix.yaml")), scheduler=sys.argv[1] or None, slots=1):
+    print([state.status for state in known], flush=True)
+"""
+
+
+@pytest.fixture
+def matrix(tmp_path, monkeypatch, tiny, scenes_cache):
+    """Two runs of some seconds in an empty folder; the scenes are rendered already."""
+    import shutil
+
+    from kdviz.runs.prepare import CACHE, open_splits
+    from kdviz.runs.spec import DataSpec
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
+        open_splits(DataSpec(**tiny["data"]))
+    shutil.copytree(scenes_cache, CACHE)
+    content = {
+        "name": "tiny",
+        "data": {"scenes": tiny["data"]},
+        "pairs": {"fcos": {"student": tiny["student"], "teacher": {**tiny["student"], "weights": "x"}}},
+        "methods": ["none"],
+        "seeds": [0, 1],
+        "train": {**tiny["train"], "steps": 12, "checkpoint_every": 1},
+    }  # fmt: skip
+    Path("matrix.yaml").write_text(json.dumps(content))
+    return MatrixSpec.model_validate(content)
+
+
+@pytest.fixture
+def serial(matrix):
+    """What the runs give one after the other, without any engine."""
+    return {cell.spec.folder_name: told(run(cell.spec, Path("serial"))) for cell in cells(matrix)}
+
+
+def told(folder):
+    result = json.loads((folder / "result.json").read_text())
+    return result["student"]["sha256"], result["metrics"]
+
+
+def ended_once(matrix, serial):
+    known = states(matrix)
+    assert [state.status for state in known] == ["done", "done"]
+    for state in known:
+        assert told(state.folder) == serial[state.folder.name]
+        endings = re.findall(r'"event": "done"', _attempts(state.folder).read_text())
+        assert len(endings) == 1
+
+
+def _attempts(folder):
+    return folder.with_name(f"{folder.name}.attempts.jsonl")
+
+
+def driver(scheduler=""):
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, scheduler], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def until_a_step_is_done(matrix, process, patience=300):
+    """Wait until some run has a checkpoint; gives its state."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and process.poll() is None:
+        for state in states(matrix):
+            if state.status == "running" and (state.folder / "last.ckpt").exists():
+                return state
+        time.sleep(0.05)
+    pytest.fail(f"no run came to a checkpoint: {process.communicate(timeout=5)[0].decode()}")
+
+
+def children(pid):
+    """Processes below a process, itself not counted: (pid, command)."""
+    listing = subprocess.run(
+        ["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()]
+    found, below = [], {pid}
+    for _ in range(6):  # deeper than any tree here
+        for child, parent, command in rows:
+            if int(parent) in below and int(child) not in below:
+                below.add(int(child))
+                found.append((int(child), command))
+    return found
+
+
+def test_a_dask_worker_is_killed_and_every_run_ends_once(matrix, serial):
+    process = driver()
+    until_a_step_is_done(matrix, process)
+    # The nanny's child is Dask's worker: the parent of our run.
+    owners = [pid for pid, _ in children(process.pid)
+              if any("matrix.worker" in command for _, command in _own(pid))]  # fmt: skip
+    os.kill(owners[-1], signal.SIGKILL)
+    output = process.communicate(timeout=240)[0].decode()
+    assert process.returncode == 0, output
+    ended_once(matrix, serial)
+
+
+def _own(pid):
+    """Direct children of a process."""
+    listing = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True
+    ).stdout
+    return [tuple(line.split(None, 1)) for line in listing.splitlines()]
+
+
+def test_the_driver_is_killed_and_the_same_command_goes_on(matrix, serial):
+    first = driver()
+    state = until_a_step_is_done(matrix, first)
+    first.kill()
+    first.communicate()
+    deadline = time.monotonic() + 60
+    while states(matrix)[0].status == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)  # its worker sees that nobody is there any more
+    assert states(matrix)[0].status in ("waiting", "done")
+    assert (state.folder / "last.ckpt").exists()
+    second = driver()
+    output = second.communicate(timeout=240)[0].decode()
+    assert second.returncode == 0, output
+    ended_once(matrix, serial)
+
+
+def test_the_scheduler_is_killed_and_another_one_goes_on(matrix, serial):
+    with _scheduler() as (first, address), _worker(address):
+        process = driver(address)
+        until_a_step_is_done(matrix, process)
+        first.kill()
+        output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode != 0
+    assert "is gone" in output
+    with _scheduler() as (_, address), _worker(address):
+        again = driver(address)
+        output = again.communicate(timeout=240)[0].decode()
+    assert again.returncode == 0, output
+    ended_once(matrix, serial)
+
+
+def test_no_scheduler_there_is_told(matrix):
+    from kdviz.runs.matrix import dask
+
+    with pytest.raises(OSError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 "):
+        next(dask.execute(matrix, scheduler="tcp://127.0.0.1:1"))
+
+
+class _Started:
+    def __init__(self, command, waits_for):
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.said = ""
+        while waits_for not in self.said:
+            line = self.process.stderr.readline().decode()
+            if not line:
+                pytest.fail(f"{command} ended: {self.said}")
+            self.said += line
+        os.set_blocking(self.process.stderr.fileno(), False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+class _scheduler(_Started):
+    def __init__(self):
+        command = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+        super().__init__([sys.executable, "-m", "dask", *command], "Scheduler at:")
+        self.address = re.search(r"tcp://[\d.:]+", self.said)[0]
+
+    def __enter__(self):
+        return self.process, self.address
+
+
+class _worker(_Started):
+    def __init__(self, address):
+        command = ["worker", address, "--nthreads", "1", "--no-dashboard", "--death-timeout", "10"]
+        super().__init__([sys.executable, "-m", "dask", *command], "Registered to:")
