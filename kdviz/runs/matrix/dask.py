@@ -26,7 +26,7 @@ from kdviz.runs.matrix.attempts import read_attempts, record_death
 from kdviz.runs.matrix.slots import slots_for, threads_of
 from kdviz.runs.matrix.spec import MatrixSpec
 from kdviz.runs.matrix.state import CellState, lay_out, log_file, spec_file, states
-from kdviz.runs.matrix.worker import DONE, FAILED, TRY_AGAIN, command_of
+from kdviz.runs.matrix.worker import DONE, TRY_AGAIN, command_of
 from kdviz.runs.processes import last_words, start, stop
 
 GPU = "GPU"
@@ -134,7 +134,7 @@ def run_cell(spec: str, home: str, folder: str, token: str) -> int:
         if process.poll() is None:
             stop([process])
         code = process.wait()
-        if code not in (DONE, FAILED, TRY_AGAIN):
+        if code not in (DONE, TRY_AGAIN):
             record_death(run, f"exit code {code}\n{last_words(own)}", before)
         os.replace(own, log_file(run))
     return code
