@@ -16,8 +16,8 @@ from pathlib import Path
 
 from kdviz.runs.matrix.attempts import read_attempts, record_death
 from kdviz.runs.matrix.slots import free_slots, slots_for, taken_by, threads_of
-from kdviz.runs.matrix.spec import MatrixSpec
-from kdviz.runs.matrix.state import CellState, lay_out, log_file, spec_file, states
+from kdviz.runs.matrix.spec import MatrixSpec, cells
+from kdviz.runs.matrix.state import CellState, lay_out, log_file, spec_file, state_of
 from kdviz.runs.matrix.worker import DONE, TRY_AGAIN, command_of
 from kdviz.runs.processes import Process, last_words, start, stop
 
@@ -59,13 +59,14 @@ def execute(
     places = slots_for(matrix, slots)
     threads = os.environ.get("OMP_NUM_THREADS", str(threads_of(places)))
     home = lay_out(matrix, root)
+    runs = cells(matrix)  # once: making them costs more than looking at them
     working: dict[Path, _Work] = {}
     try:
         while True:
             for work in [x for x in working.values() if x.process.poll() is not None]:
                 _settle(work)
                 del working[work.folder]
-            known = states(matrix, root)
+            known = [state_of(cell, home) for cell in runs]
             others = [x for x in known if x.status == "running" and x.folder not in working]
             taken = [slot for work in working.values() for slot in work.slots]
             taken += [slot for state in others for slot in _taken_by(state)]
