@@ -81,8 +81,9 @@ def until(condition, *processes):
 
 
 def in_the_middle(state):
-    """Whether a run has a checkpoint, and steps before it."""
-    return state.status == "running" and state.step > 1 and (state.folder / "last.ckpt").exists()
+    """Whether a run has a checkpoint, and steps before and after it."""
+    begun = state.step > 1 and (state.folder / "last.ckpt").exists()
+    return state.status == "running" and begun and state.result is None
 
 
 def children(pid):
