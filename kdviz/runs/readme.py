@@ -13,6 +13,7 @@ from kdviz.plots import compare_detections, to_png
 from kdviz.runs import combinations
 from kdviz.runs.embedded import FOLDER, manifest
 from kdviz.runs.lessons import detections_of, open_detector, open_lesson
+from kdviz.runs.matrix.tables import readme_table
 from kdviz.runs.notebooks import suite_map
 
 README = FOLDER.parent / "README.md"
@@ -74,15 +75,28 @@ def methods_table() -> str:
 
 
 def results_table() -> str:
-    """AP of the embedded checkpoints, each with the command that made it."""
-    rows = ["| embedded | model | AP | made by |", "|---|---|---|---|"]
-    for name, entry in manifest().items():
-        rows.append(f"| {name} | `{entry['model']}` | {entry['ap']:.3f} | `{entry['command']}` |")
-    where = next(iter(manifest().values()))["environment"]
+    """What the matrices say, or else the AP of the embedded checkpoints."""
+    matrices = sorted((FOLDER / "matrices").glob("*.json"))
+    return readme_table(matrices) if matrices else embedded_table()
+
+
+def embedded_table() -> str:
+    """AP of the embedded checkpoints, a row for each family."""
+    entries = manifest()
+    names = [name for name in entries if "-" not in name]
+    rows = [f"| embedded | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for family in dict.fromkeys(entry["model"].split("-")[0] for entry in entries.values()):
+        own = {
+            name.split("-")[-1]: f"{entry['ap']:.3f}"
+            for name, entry in entries.items()
+            if entry["model"].startswith(family)
+        }
+        rows.append(f"| {family} | {' | '.join(own.get(name, '') for name in names)} |")
+    where = next(iter(entries.values()))["environment"]
     rows += [
         "",
-        "AP on 500 scenes that no run was trained on. One seed each, so a point or two may be "
-        f"luck; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
+        "AP on 500 scenes that no run was trained on, by `make zoo`. One seed each, so a point or "
+        f"two may be luck; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
     ]
     return "\n".join(rows)
 
@@ -127,7 +141,12 @@ def _measured_on(bench: dict[str, Any]) -> str:
 
 def filled(text: str) -> str:
     """The README with its generated parts put between their marks."""
-    parts = {"notebooks": notebooks_table, "methods": methods_table, "results": results_table}
+    parts = {
+        "notebooks": notebooks_table,
+        "methods": methods_table,
+        "results": results_table,
+        "speed": speed_table,
+    }
     marks = {part: (f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->") for part in parts}
     for begin, end in marks.values():
         if text.count(begin) != 1 or text.count(end) != 1:
