@@ -41,10 +41,11 @@ def matrix(tmp_path, monkeypatch, tiny, scenes_cache):
         patch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
         open_splits(DataSpec(**tiny["data"]))
     shutil.copytree(scenes_cache, CACHE)
+    unused = {**tiny["student"], "weights": "nobody teaches"}
     content = {
         "name": "tiny",
         "data": {"scenes": tiny["data"]},
-        "pairs": {"fcos": {"student": tiny["student"], "teacher": {**tiny["student"], "weights": "x"}}},
+        "pairs": {"fcos": {"student": tiny["student"], "teacher": unused}},
         "methods": ["none"],
         "seeds": [0, 1],
         "train": {**tiny["train"], "steps": 12, "checkpoint_every": 1},
