@@ -17,7 +17,7 @@ from kdviz.runs.matrix.spec import MatrixSpec, cells
 from kdviz.runs.matrix.state import states
 from kdviz.runs.run import run
 
-DASK = [sys.executable, "-m", "distributed.cli"]
+_SERIAL: dict = {}
 DRIVER = """
 import sys
 from pathlib import Path
@@ -56,8 +56,11 @@ def matrix(tmp_path, monkeypatch, tiny, scenes_cache):
 
 @pytest.fixture
 def serial(matrix):
-    """What the runs give one after the other, without any engine."""
-    return {cell.spec.folder_name: told(run(cell.spec, Path("serial"))) for cell in cells(matrix)}
+    """What the runs give one after the other, without any engine; found out once."""
+    for cell in cells(matrix):
+        if cell.spec.folder_name not in _SERIAL:
+            _SERIAL[cell.spec.folder_name] = told(run(cell.spec, Path("serial")))
+    return _SERIAL
 
 
 def told(folder):
@@ -170,14 +173,14 @@ def test_no_scheduler_there_is_told(matrix):
 
 class _Started:
     def __init__(self, command, waits_for):
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.said = ""
-        while waits_for not in self.said:
-            line = self.process.stderr.readline().decode()
-            if not line:
-                pytest.fail(f"{command} ended: {self.said}")
-            self.said += line
-        os.set_blocking(self.process.stderr.fileno(), False)
+        log = Path(f"{command[3]}-{time.monotonic_ns()}.log")
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=file)
+        while waits_for not in (said := log.read_text()):
+            if self.process.poll() is not None:
+                pytest.fail(f"{command} ended: {said}")
+            time.sleep(0.05)
+        self.said = said
 
     def __enter__(self):
         return self
