@@ -133,11 +133,6 @@ class TorchvisionParts(DetectorParts):
         return strides
 
 
-def image_list(batch: Batch) -> ImageList:
-    """The batch as torchvision's anchor generators and poolers want it."""
-    return ImageList(batch.images, list(batch.sizes))
-
-
 def targets_of(batch: Batch) -> list[Target]:
     """Targets of a batch that is to give losses.
 

@@ -20,8 +20,8 @@ from kdviz.detectors.assembly import (
     anchor_counts,
     anchors_of,
     grid_anchors,
-    image_list,
     in_original_pixels,
+    lay_anchors,
     targets_of,
 )
 from kdviz.detectors.parts import select_maps
@@ -107,7 +107,7 @@ class FasterRCNNParts(TorchvisionParts):
             boxes=deltas.view(len(sizes), -1, 4),
             slots=tuple(anchor_counts(rpn.anchor_generator, chosen)),
             score="sigmoid",
-            extras={"anchors": rpn.anchor_generator(image_list(batch), chosen), "maps": maps},
+            extras={"anchors": lay_anchors(rpn.anchor_generator, chosen, batch), "maps": maps},
         )
         targets = None if batch.targets is None else list(batch.targets)
         stage: dict[str, Any] = dict.fromkeys(_SAMPLING)

@@ -15,8 +15,8 @@ from kdviz.detectors.assembly import (
     anchor_counts,
     anchors_of,
     grid_anchors,
-    image_list,
     in_original_pixels,
+    lay_anchors,
     outputs_of,
     targets_of,
 )
@@ -69,7 +69,7 @@ class SSDParts(TorchvisionParts):
             slots=tuple(anchor_counts(self.model.anchor_generator, maps)),
             score="softmax",
             background=0,
-            extras={"anchors": self.model.anchor_generator(image_list(batch), maps)},
+            extras={"anchors": lay_anchors(self.model.anchor_generator, maps, batch)},
         )
 
     def losses(self, output: HeadOutput, batch: Batch) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from torchvision.models.detection import FCOS
 from torchvision.ops import generalized_box_iou_loss
 
 from kdviz.checks import check_same_shape
-from kdviz.detectors.assembly import anchor_counts, image_list
+from kdviz.detectors.assembly import anchor_counts, lay_anchors
 from kdviz.detectors.assignment import matched_boxes
 from kdviz.detectors.dense import FCOSParts, RetinaNetParts
 from kdviz.detectors.parts import DetectorParts, Pass
@@ -87,7 +87,7 @@ class SplitHead:
             boxes=torch.cat(boxes, dim=1),
             slots=tuple(anchor_counts(generator, cls)),
             score="sigmoid",
-            extras={"anchors": generator(image_list(batch), list(cls))},
+            extras={"anchors": lay_anchors(generator, list(cls), batch)},
         )
 
 
