@@ -245,11 +245,8 @@ def parse_spec(content: dict[str, Any], source: str = "spec") -> RunSpec:
     try:
         return RunSpec.model_validate(content)
     except ValidationError as error:
-        lines = [f"{source} is not a run:"]
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "spec"
-            lines.append(f"  {key}: {_words(problem)}")
-        raise ValueError("\n".join(lines)) from None
+        lines = [f"{source} is not a run:", *problems_of(error, _KNOWN, whole="spec")]
+        raise ValueError("\n  ".join(lines)) from None
 
 
 _KNOWN: dict[str, type[BaseModel]] = {
@@ -264,14 +261,31 @@ _KNOWN: dict[str, type[BaseModel]] = {
 }
 
 
-def _words(problem: Any) -> str:
+def problems_of(
+    error: ValidationError, known: Mapping[str, type[BaseModel]], *, whole: str
+) -> list[str]:
+    """What is wrong with a record, a line for each key.
+
+    Args:
+        error: pydantic's.
+        known: where a key may stand -> the record there, whose fields an unknown key is told.
+        whole: name of the record itself.
+    """
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or whole
+        lines.append(f"{key}: {_words(problem, known)}")
+    return lines
+
+
+def _words(problem: Any, known: Mapping[str, type[BaseModel]]) -> str:
     if problem["type"] != "extra_forbidden":
         return str(problem["msg"]).removeprefix("Value error, ")
     where = ".".join(part for part in problem["loc"][:-1] if isinstance(part, str))
     if where.startswith("methods.weights."):
         where = "methods.weights"
-    known = ", ".join(_KNOWN[where].model_fields) if where in _KNOWN else ""
-    return f"unknown key; known are {known}" if known else "unknown key"
+    fields = ", ".join(known[where].model_fields) if where in known else ""
+    return f"unknown key; known are {fields}" if fields else "unknown key"
 
 
 def parse_override(override: str) -> tuple[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from kdviz.files import read_json
 from kdviz.runs.compare import ALONE
+from kdviz.runs.local import Status
 from kdviz.runs.matrix.spec import MatrixSpec
-from kdviz.runs.matrix.state import CellState, Status
+from kdviz.runs.matrix.state import CellState
 
 Split = Literal["test", "val"]
 

@@ -11,7 +11,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdviz.runs.compare import ALONE, method_spec
-from kdviz.runs.spec import DataSpec, ModelSpec, RunSpec, TeacherSpec, parse_spec, read_mapping
+from kdviz.runs.spec import (
+    DataSpec,
+    ModelSpec,
+    RunSpec,
+    TeacherSpec,
+    parse_spec,
+    problems_of,
+    read_mapping,
+)
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -86,11 +94,8 @@ def load_matrix(path: Path, overrides: Sequence[str] = ()) -> MatrixSpec:
     try:
         return MatrixSpec.model_validate(content)
     except ValidationError as error:
-        lines = [f"{path} is not a matrix:"]
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "matrix"
-            lines.append(f"  {key}: {str(problem['msg']).removeprefix('Value error, ')}")
-        raise ValueError("\n".join(lines)) from None
+        problems = problems_of(error, {"": MatrixSpec}, whole="matrix")
+        raise ValueError("\n  ".join([f"{path} is not a matrix:", *problems])) from None
 
 
 def cells(matrix: MatrixSpec) -> list[Cell]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kdviz.engine.history import read_history
 from kdviz.files import read_json, write_atomically
+from kdviz.runs.local import Status
 from kdviz.runs.matrix.attempts import (
     NOTEBOOK,
     failure,
@@ -18,8 +19,6 @@ from kdviz.runs.matrix.attempts import (
     read_attempts,
 )
 from kdviz.runs.matrix.spec import Cell, MatrixSpec, cells, to_yaml
-
-Status = Literal["waiting", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
