@@ -1,6 +1,49 @@
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from kdviz.runs.matrix.outcomes import Outcome
+from kdviz.runs.matrix.spec import MatrixSpec
+from kdviz.runs.prepare import CACHE, open_splits
+from kdviz.runs.spec import DataSpec
+
+
+@pytest.fixture
+def two_runs(tmp_path, monkeypatch, tiny, scenes_cache):
+    """Makes a matrix of two runs in an empty folder; the scenes are rendered already."""
+
+    def make(steps):
+        monkeypatch.chdir(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
+            open_splits(DataSpec(**tiny["data"]))
+        shutil.copytree(scenes_cache, CACHE)
+        student = tiny["student"]
+        content = {
+            "name": "tiny",
+            "data": {"scenes": tiny["data"]},
+            "pairs": {"fcos": {"student": student, "teacher": {**student, "weights": "none.pt"}}},
+            "methods": ["none"],
+            "seeds": [0, 1],
+            "train": {**tiny["train"], "steps": steps, "checkpoint_every": 1},
+        }
+        Path("matrix.yaml").write_text(json.dumps(content))
+        return MatrixSpec.model_validate(content)
+
+    return make
+
+
+@pytest.fixture
+def told():
+    """What a finished run says of its student: checksum and numbers."""
+
+    def read(folder):
+        result = json.loads((folder / "result.json").read_text())
+        return result["student"]["sha256"], result["metrics"]
+
+    return read
 
 
 def _done(method, seed, score, **place):

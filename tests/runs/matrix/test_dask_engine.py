@@ -1,6 +1,5 @@
 """Runs over Dask's workers end once each, with the numbers of a serial run, whoever is killed."""
 
-import json
 import os
 import re
 import signal
@@ -13,7 +12,7 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from kdviz.runs.matrix.spec import MatrixSpec, cells
+from kdviz.runs.matrix.spec import cells
 from kdviz.runs.matrix.state import states
 from kdviz.runs.run import run
 
@@ -29,33 +28,12 @@ for known in dask.execute(load_matrix(Path("matrix.yaml")), scheduler=sys.argv[1
 
 
 @pytest.fixture
-def matrix(tmp_path, monkeypatch, tiny, scenes_cache):
-    """Two runs of some seconds in an empty folder; the scenes are rendered already."""
-    import shutil
-
-    from kdviz.runs.prepare import CACHE, open_splits
-    from kdviz.runs.spec import DataSpec
-
-    monkeypatch.chdir(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
-        open_splits(DataSpec(**tiny["data"]))
-    shutil.copytree(scenes_cache, CACHE)
-    unused = {**tiny["student"], "weights": "nobody teaches"}
-    content = {
-        "name": "tiny",
-        "data": {"scenes": tiny["data"]},
-        "pairs": {"fcos": {"student": tiny["student"], "teacher": unused}},
-        "methods": ["none"],
-        "seeds": [0, 1],
-        "train": {**tiny["train"], "steps": 12, "checkpoint_every": 1},
-    }  # fmt: skip
-    Path("matrix.yaml").write_text(json.dumps(content))
-    return MatrixSpec.model_validate(content)
+def matrix(two_runs):
+    return two_runs(steps=12)
 
 
 @pytest.fixture
-def serial(matrix):
+def serial(matrix, told):
     """What the runs give one after the other, without any engine; found out once."""
     for cell in cells(matrix):
         if cell.spec.folder_name not in _SERIAL:
@@ -63,18 +41,17 @@ def serial(matrix):
     return _SERIAL
 
 
-def told(folder):
-    result = json.loads((folder / "result.json").read_text())
-    return result["student"]["sha256"], result["metrics"]
+@pytest.fixture
+def check_ended_once(matrix, serial, told):
+    def check():
+        known = states(matrix)
+        assert [state.status for state in known] == ["done", "done"]
+        for state in known:
+            assert told(state.folder) == serial[state.folder.name]
+            endings = re.findall(r'"event": "done"', _attempts(state.folder).read_text())
+            assert len(endings) == 1
 
-
-def ended_once(matrix, serial):
-    known = states(matrix)
-    assert [state.status for state in known] == ["done", "done"]
-    for state in known:
-        assert told(state.folder) == serial[state.folder.name]
-        endings = re.findall(r'"event": "done"', _attempts(state.folder).read_text())
-        assert len(endings) == 1
+    return check
 
 
 def _attempts(folder):
@@ -113,7 +90,7 @@ def children(pid):
     return found
 
 
-def test_a_dask_worker_is_killed_and_every_run_ends_once(matrix, serial):
+def test_a_dask_worker_is_killed_and_every_run_ends_once(matrix, check_ended_once):
     process = driver()
     until_a_step_is_done(matrix, process)
     # The nanny's child is Dask's worker: the parent of our run.
@@ -122,7 +99,7 @@ def test_a_dask_worker_is_killed_and_every_run_ends_once(matrix, serial):
     os.kill(owners[-1], signal.SIGKILL)
     output = process.communicate(timeout=240)[0].decode()
     assert process.returncode == 0, output
-    ended_once(matrix, serial)
+    check_ended_once()
 
 
 def _own(pid):
@@ -133,7 +110,7 @@ def _own(pid):
     return [tuple(line.split(None, 1)) for line in listing.splitlines()]
 
 
-def test_the_driver_is_killed_and_the_same_command_goes_on(matrix, serial):
+def test_the_driver_is_killed_and_the_same_command_goes_on(matrix, check_ended_once):
     first = driver()
     state = until_a_step_is_done(matrix, first)
     first.kill()
@@ -146,10 +123,10 @@ def test_the_driver_is_killed_and_the_same_command_goes_on(matrix, serial):
     second = driver()
     output = second.communicate(timeout=240)[0].decode()
     assert second.returncode == 0, output
-    ended_once(matrix, serial)
+    check_ended_once()
 
 
-def test_the_scheduler_is_killed_and_another_one_goes_on(matrix, serial):
+def test_the_scheduler_is_killed_and_another_one_goes_on(matrix, check_ended_once):
     with _scheduler() as (first, address), _worker(address):
         process = driver(address)
         until_a_step_is_done(matrix, process)
@@ -161,7 +138,7 @@ def test_the_scheduler_is_killed_and_another_one_goes_on(matrix, serial):
         again = driver(address)
         output = again.communicate(timeout=240)[0].decode()
     assert again.returncode == 0, output
-    ended_once(matrix, serial)
+    check_ended_once()
 
 
 def test_no_scheduler_there_is_told(matrix):

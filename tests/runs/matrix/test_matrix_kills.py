@@ -14,11 +14,10 @@ import pytest
 
 from kdviz.cli import FAILED, OK, TRY_AGAIN, main
 from kdviz.runs.matrix.attempts import read_attempts
-from kdviz.runs.matrix.spec import MatrixSpec, cells
+from kdviz.runs.matrix.spec import cells
 from kdviz.runs.matrix.state import states
-from kdviz.runs.prepare import CACHE, open_splits
+from kdviz.runs.prepare import CACHE
 from kdviz.runs.run import run
-from kdviz.runs.spec import DataSpec
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,24 +29,8 @@ PATIENCE = 300  # seconds, on a machine that does other things too
 
 
 @pytest.fixture
-def matrix(tmp_path, monkeypatch, tiny, scenes_cache):
-    """Two runs of some seconds in an empty folder; the scenes are rendered already."""
-    monkeypatch.chdir(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
-        open_splits(DataSpec(**tiny["data"]))
-    shutil.copytree(scenes_cache, CACHE)
-    student = tiny["student"]
-    content = {
-        "name": "tiny",
-        "data": {"scenes": tiny["data"]},
-        "pairs": {"fcos": {"student": student, "teacher": {**student, "weights": "none.pt"}}},
-        "methods": ["none"],
-        "seeds": [0, 1],
-        "train": {**tiny["train"], "steps": STEPS, "checkpoint_every": 1},
-    }
-    Path("matrix.yaml").write_text(json.dumps(content))
-    return MatrixSpec.model_validate(content)
+def matrix(two_runs):
+    return two_runs(STEPS)
 
 
 @pytest.fixture
@@ -101,25 +84,25 @@ def is_gone(pid):
         return True
 
 
-def told(folder):
-    result = json.loads((folder / "result.json").read_text())
-    return result["student"]["sha256"], result["metrics"]
-
-
-def check_ended_once(matrix):
+@pytest.fixture
+def check_ended_once(matrix, told):
     """Every run is done, once, and gave what it gives without any engine."""
-    for state in states(matrix):
-        assert state.status == "done"
-        endings = [one.ending for one in read_attempts(state.folder)[0]]
-        assert endings.count("done") == 1
-        assert told(state.folder) == told(run(state.cell.spec, Path("serial")))
-        notebook = nbformat.read(state.notebook, as_version=4)
-        assert notebook.metadata.papermill.exception is None
-        assert notebook.metadata.papermill.parameters["root"] == str(Path("runs/tiny"))
-    assert not list(Path("runs/tiny").glob(".*"))  # nothing half-written
+
+    def check():
+        for state in states(matrix):
+            assert state.status == "done"
+            endings = [one.ending for one in read_attempts(state.folder)[0]]
+            assert endings.count("done") == 1
+            assert told(state.folder) == told(run(state.cell.spec, Path("serial")))
+            notebook = nbformat.read(state.notebook, as_version=4)
+            assert notebook.metadata.papermill.exception is None
+            assert notebook.metadata.papermill.parameters["root"] == str(Path("runs/tiny"))
+        assert not list(Path("runs/tiny").glob(".*"))  # nothing half-written
+
+    return check
 
 
-def test_a_killed_worker_is_started_again_and_its_kernel_ends(matrix, drivers):
+def test_a_killed_worker_is_started_again_and_its_kernel_ends(matrix, drivers, check_ended_once):
     """Beside it, a run that a plain ``kdviz run`` finished gets its notebook and nothing else."""
     plain = run(cells(matrix)[1].spec, Path("runs/tiny"))
     weights = (plain / "student.safetensors").stat().st_mtime_ns
@@ -136,10 +119,10 @@ def test_a_killed_worker_is_started_again_and_its_kernel_ends(matrix, drivers):
     assert "SIGKILL" in first.error
     assert second.ending == "done"
     assert (plain / "student.safetensors").stat().st_mtime_ns == weights
-    check_ended_once(matrix)
+    check_ended_once()
 
 
-def test_drivers_come_and_go(matrix, drivers):
+def test_drivers_come_and_go(matrix, drivers, check_ended_once):
     one, other = (Path("runs/tiny") / cell.spec.folder_name for cell in cells(matrix))
     driver = drivers(1)
     until(lambda: in_the_middle(states(matrix)[0]), driver)
@@ -159,7 +142,7 @@ def test_drivers_come_and_go(matrix, drivers):
     steps = states(matrix)[1].step
     assert 1 < steps < STEPS
     assert drivers(1).wait(PATIENCE) == OK
-    check_ended_once(matrix)
+    check_ended_once()
 
 
 def test_a_failed_run_keeps_its_notebook_and_is_retried(matrix, capsys):
