@@ -102,27 +102,7 @@ def check_ended_once(matrix, told):
     return check
 
 
-def test_a_killed_worker_is_started_again_and_its_kernel_ends(matrix, drivers, check_ended_once):
-    """Beside it, a run that a plain ``kdviz run`` finished gets its notebook and nothing else."""
-    plain = run(cells(matrix)[1].spec, Path("runs/tiny"))
-    weights = (plain / "student.safetensors").stat().st_mtime_ns
-    driver = drivers(2)
-    until(lambda: any(map(in_the_middle, states(matrix))), driver)
-    victim = next(filter(in_the_middle, states(matrix)))
-    worker = read_attempts(victim.folder)[0][0].pid
-    (kernel,) = children(worker)
-    os.kill(worker, signal.SIGKILL)
-    until(lambda: is_gone(kernel))
-    assert driver.wait(PATIENCE) == OK
-    first, second = read_attempts(victim.folder)[0]
-    assert first.ending == "killed"
-    assert "SIGKILL" in first.error
-    assert second.ending == "done"
-    assert (plain / "student.safetensors").stat().st_mtime_ns == weights
-    check_ended_once()
-
-
-def test_drivers_come_and_go(matrix, drivers, check_ended_once):
+def test_workers_and_drivers_are_killed(matrix, drivers, check_ended_once):
     one, other = (Path("runs/tiny") / cell.spec.folder_name for cell in cells(matrix))
     driver = drivers(1)
     until(lambda: in_the_middle(states(matrix)[0]), driver)
@@ -133,21 +113,46 @@ def test_drivers_come_and_go(matrix, drivers, check_ended_once):
     until(lambda: states(matrix)[0].status == "done", driver)
     assert len(read_attempts(one)[0]) == 1
     until(lambda: in_the_middle(states(matrix)[1]), driver)
+    worker = read_attempts(other)[0][0].pid
+    (kernel,) = children(worker)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: is_gone(kernel))
+    assert driver.wait(PATIENCE) == OK
+    first, second = read_attempts(other)[0]
+    assert first.ending == "killed"
+    assert "SIGKILL" in first.error
+    assert second.ending == "done"
+    check_ended_once()
+
+
+def test_a_driver_that_is_asked_to_end_lets_its_run_write_a_checkpoint(matrix, drivers):
+    """Beside it, a run that a plain ``kdviz run`` finished gets its notebook and nothing else."""
+    plain = run(cells(matrix)[0].spec, Path("runs/tiny"))
+    weights = (plain / "student.safetensors").stat().st_mtime_ns
+    driver = drivers(1)
+    until(lambda: in_the_middle(states(matrix)[1]), driver)
     driver.terminate()
     assert driver.wait(PATIENCE) == TRY_AGAIN
-    (attempt,) = read_attempts(other)[0]
+    done, waiting = states(matrix)
+    assert (done.status, waiting.status) == ("done", "waiting")
+    assert done.notebook.exists()
+    assert (plain / "student.safetensors").stat().st_mtime_ns == weights
+    (attempt,) = read_attempts(waiting.folder)[0]
     assert attempt.ending == "interrupted"
-    assert [state.status for state in states(matrix)] == ["done", "waiting"]
     assert "each writes its checkpoint first" in Path("driver.log").read_text()
-    steps = states(matrix)[1].step
-    assert 1 < steps < STEPS
-    assert drivers(1).wait(PATIENCE) == OK
-    check_ended_once()
+    assert 1 < waiting.step < STEPS
 
 
 def test_a_failed_run_keeps_its_notebook_and_is_retried(matrix, capsys):
     """A spec that nobody can train: the notebook says so in its failing cell."""
-    words = ["matrix.yaml", "seeds=[0]", "data.scenes={path: nowhere}", "--slots", "1"]
+    words = [
+        "matrix.yaml",
+        "seeds=[0]",
+        "train.steps=3",
+        "data.scenes={path: nowhere}",
+        "--slots",
+        "1",
+    ]
     assert main(["matrix", "run", *words]) == FAILED
     assert "kdviz matrix retry matrix.yaml" in capsys.readouterr().err
     (failed,) = Path("runs/tiny").glob("*.failed.ipynb")
