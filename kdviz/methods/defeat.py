@@ -17,7 +17,7 @@ from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
-from kdviz.methods.fgfi import fgfi_loss, levels_by_scale, scaled_box_mask
+from kdviz.methods.fgfi import boxes_of_level, fgfi_loss, levels_by_scale, scaled_box_mask
 from kdviz.methods.logits import class_logits, softmax_divergence
 from kdviz.methods.slots import check_same_slots
 from kdviz.structures import Batch, Pyramid
@@ -41,7 +41,7 @@ def box_masks(features: Pyramid, batch: Batch) -> Pyramid:
     for i, level in enumerate(features.levels):
         size = (level.map.shape[-2], level.map.shape[-1])
         images = [
-            scaled_box_mask(size, each[owner == i], level.stride)
+            scaled_box_mask(size, boxes_of_level(each, owner == i, level.stride), level.stride)
             for each, owner in zip(boxes, owners, strict=True)
         ]
         masks.append(torch.stack(images).unsqueeze(1))

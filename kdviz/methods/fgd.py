@@ -247,16 +247,18 @@ class FGD(Method):
         levels = []
         for values in adapted.maps:
             rows, columns = values.shape[-2:]
-            scale = values.new_tensor([columns / width, rows / height] * 2, dtype=torch.float32)
-            levels.append(
-                [
-                    foreground_weights((rows, columns), x["boxes"] * scale)
-                    for x in batch.targets or ()
-                ]
-            )
+            boxes = [
+                _scaled(x["boxes"], columns / width, rows / height) for x in batch.targets or ()
+            ]
+            levels.append([foreground_weights((rows, columns), each) for each in boxes])
         foreground = [torch.stack(x).unsqueeze(1) for x in levels]
         background = [torch.stack([background_weights(w) for w in x]).unsqueeze(1) for x in levels]
         return {
             "foreground": adapted.with_maps(foreground),
             "background": adapted.with_maps(background),
         }
+
+
+def _scaled(boxes: Tensor, x: float, y: float) -> Tensor:
+    # Numbers rather than a tensor of four, which would have to be copied to a GPU.
+    return torch.stack((boxes[:, 0::2] * x, boxes[:, 1::2] * y), dim=2).flatten(1)

@@ -10,6 +10,7 @@ very box has, no box is ever left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Literal
 
 import torch
@@ -158,6 +159,27 @@ def levels_by_best_anchor(boxes: Tensor, anchors: list[Tensor]) -> Tensor:
     return torch.stack(best).argmax(dim=0)
 
 
+def boxes_of_level(boxes: Tensor, belongs: Tensor, stride: int) -> Tensor:
+    """The boxes that build the mask of one level.
+
+    A GPU would have to count them, and the host to wait for the count: there the others stay, as
+    points off the map, which cover no cell and overlap no anchor.
+
+    Args:
+        boxes: (G, 4), xyxy in network pixels.
+        belongs: which of them, boolean (G,).
+        stride: of the level.
+    """
+    if boxes.device.type == "cpu":
+        return boxes[belongs]
+    return boxes_off_the_map(boxes, belongs, stride)
+
+
+def boxes_off_the_map(boxes: Tensor, belongs: Tensor, stride: int) -> Tensor:
+    """Boxes in their order, those that do not belong as a point one cell before the first."""
+    return torch.where(belongs[:, None], boxes, -stride)
+
+
 def mask_anchors(parts: DetectorParts, features: Pyramid, batch: Batch) -> list[Tensor]:
     """Anchors to draw masks with: the detector's own, or RetinaNet's for one that has points only.
 
@@ -170,15 +192,20 @@ def mask_anchors(parts: DetectorParts, features: Pyramid, batch: Batch) -> list[
     """
     if isinstance(parts, HasAnchors):
         return parts.anchors(features, batch)
-    sizes = tuple(tuple(4 * s * 2 ** (i / 3) for i in range(3)) for s in features.strides)
-    generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+    generator = _retinanet_anchors(tuple(features.strides))
     generator.set_cell_anchors(batch.images.dtype, batch.images.device)
     grids = [list(values.shape[-2:]) for values in features.maps]
-    steps = [[torch.tensor(s, device=batch.images.device)] * 2 for s in features.strides]
+    steps = [[torch.full((), s, device=batch.images.device)] * 2 for s in features.strides]
     flat = generator.grid_anchors(grids, steps)
     return [
         boxes.view(height, width, -1, 4) for (height, width), boxes in zip(grids, flat, strict=True)
     ]
+
+
+@cache  # it keeps its shapes on the GPU: no step has to wait for them
+def _retinanet_anchors(strides: tuple[int, ...]) -> AnchorGenerator:
+    sizes = tuple(tuple(4 * s * 2 ** (i / 3) for i in range(3)) for s in strides)
+    return AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
 
 
 # --- loss -----------------------------------------------------------------------------------------
@@ -278,7 +305,7 @@ class FGFI(Method):
                 owner = levels_by_best_anchor(boxes, anchors)
             per_image.append(
                 [
-                    self._level_mask(anchors[i], boxes[owner == i], stride)
+                    self._level_mask(anchors[i], boxes_of_level(boxes, owner == i, stride), stride)
                     for i, stride in enumerate(shared.strides)
                 ]
             )

@@ -21,7 +21,7 @@ from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, in_full_precision, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
-from kdviz.methods.fgfi import levels_by_scale
+from kdviz.methods.fgfi import boxes_off_the_map, levels_by_scale
 from kdviz.methods.gkd_bank import PrototypeBank, collect_instances
 from kdviz.methods.gkd_positives import Instances, box_instances, positives, roi_instances
 from kdviz.methods.gkd_prototypes import box_means
@@ -136,8 +136,7 @@ def level_owners(features: Pyramid, boxes: Sequence[Tensor], reliability: Tensor
         belongs = levels_by_scale(each, features.strides)
         for i, level in enumerate(features.levels):
             size = (level.map.shape[-2], level.map.shape[-1])
-            # Out of the map rather than out of the list: no waiting for the GPU to count.
-            here = torch.where((belongs == i)[:, None], each, -level.stride)
+            here = boxes_off_the_map(each, belongs == i, level.stride)
             own = reliability[i, offset : offset + len(each)]
             owner = cell_owners(size, here, own, level.stride)
             images[i].append(torch.where(owner >= 0, owner + offset, -1))

@@ -27,10 +27,7 @@ PACKAGE = str(Path(__file__).parents[2] / "kdviz")
 PULLED = Levers(channels_last=True, batched_losses=True, device_preprocessing=True)
 
 WAITING = {
-    "FGFI": "boxes picked by level, anchors and strides laid anew",
     "GKD": "positive slots picked",
-    "DeFeat": "boxes picked by level",
-    "FGD": "scales of the boxes copied",
     "GID": "instances picked",
     "CrossKD": "torchvision's assignment and GIoU",
 }

@@ -15,6 +15,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import box_convert, box_iou
 
 from kdviz.methods.fgfi import (
+    boxes_of_level,
+    boxes_off_the_map,
     fgfi_loss,
     imitation_mask,
     levels_by_best_anchor,
@@ -69,16 +71,18 @@ class TestAgainstTheReleases:
         boxes = box_convert(reference["shuffledet_boxes"], "cxcywh", "xyxy")
         assert torch.equal(imitation_mask(anchors, boxes), reference["shuffledet_mask"])
 
+    @pytest.mark.parametrize("pick", [boxes_of_level, boxes_off_the_map], ids=["cpu", "gpu"])
     @pytest.mark.parametrize(("image", "levels"), [(0, [0, 1, 0]), (1, [2])])
-    def test_pyramid_masks(self, reference, image, levels):
+    def test_pyramid_masks(self, reference, image, levels, pick):
         boxes = reference[f"fpn_boxes{image}"].float()
         owner = levels_by_scale(boxes, STRIDES)
         assert owner.tolist() == levels
         for i, anchors in enumerate(pyramid_anchors()):
-            mask = imitation_mask(anchors, boxes[owner == i])
+            own = pick(boxes, owner == i, STRIDES[i])
+            mask = imitation_mask(anchors, own)
             assert torch.equal(mask, reference[f"fpn_mask{i}"][image])
             size = (anchors.shape[0], anchors.shape[1])
-            inside = scaled_box_mask(size, boxes[owner == i], STRIDES[i])
+            inside = scaled_box_mask(size, own, STRIDES[i])
             assert torch.equal(inside, reference[f"fpn_box_mask{i}"][image])
 
 
