@@ -70,6 +70,7 @@ def readme_table(paths: Iterable[Path]) -> str:
     """
     found = [group for path in paths for group in groups(read_outcomes(path))]
     found = [group for group in found if group.begun and not group.by_pair]
+    found.sort(key=lambda group: -len(group.standings))  # methods in the order of the longest list
     if not found:
         return "No matrix has been run yet."
     methods = dict.fromkeys(one.method for group in found for one in group.standings)

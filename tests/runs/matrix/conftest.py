@@ -11,10 +11,10 @@ from kdviz.runs.spec import DataSpec
 
 
 @pytest.fixture
-def two_runs(tmp_path, monkeypatch, tiny, scenes_cache):
-    """Makes a matrix of two runs in an empty folder; the scenes are rendered already."""
+def tiny_matrix(tmp_path, monkeypatch, tiny, scenes_cache):
+    """Makes a matrix of tiny runs in an empty folder; the scenes are rendered already."""
 
-    def make(steps):
+    def make(steps, seeds=(0, 1)):
         monkeypatch.chdir(tmp_path)
         with monkeypatch.context() as patch:
             patch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
@@ -26,7 +26,7 @@ def two_runs(tmp_path, monkeypatch, tiny, scenes_cache):
             "data": {"scenes": tiny["data"]},
             "pairs": {"fcos": {"student": student, "teacher": {**student, "weights": "none.pt"}}},
             "methods": ["none"],
-            "seeds": [0, 1],
+            "seeds": list(seeds),
             "train": {**tiny["train"], "steps": steps, "checkpoint_every": 1},
         }
         Path("matrix.yaml").write_text(json.dumps(content))

@@ -29,8 +29,8 @@ PATIENCE = 300  # seconds, on a machine that does other things too
 
 
 @pytest.fixture
-def matrix(two_runs):
-    return two_runs(STEPS)
+def matrix(tiny_matrix):
+    return tiny_matrix(STEPS)
 
 
 @pytest.fixture
