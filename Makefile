@@ -34,6 +34,7 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 
 notebooks: $(READY)  ## execute the notebooks and store their outputs in them
 	$(BIN)/python -m kdviz.runs.store
+	$(BIN)/python -m kdviz.runs.papers
 	$(BIN)/python -m kdviz.runs.readme
 
 bench: $(READY)  ## measure speed, write runs/bench

@@ -1,4 +1,4 @@
-"""The command line, ``kdviz doctor | data | run | ... | matrix | notebooks``.
+"""The command line, ``kdviz doctor | data | run | ... | bench | matrix | notebooks``.
 
 Exit codes: 0 done, 1 a check or a run failed, 2 the command was not understood, 75 interrupted and
 worth the same command again.

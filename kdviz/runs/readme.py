@@ -15,6 +15,8 @@ from kdviz.runs.embedded import FOLDER, manifest
 from kdviz.runs.lessons import detections_of, open_detector, open_lesson
 from kdviz.runs.matrix.tables import readme_table
 from kdviz.runs.notebooks import suite_map
+from kdviz.runs.pocket.ranks import against_full
+from kdviz.runs.pocket.report import POCKET
 
 README = FOLDER.parent / "README.md"
 SCENE = 10
@@ -75,30 +77,19 @@ def methods_table() -> str:
 
 
 def results_table() -> str:
-    """What the matrices say, or else the AP of the embedded checkpoints."""
+    """What the matrices found, and below it the AP of the embedded detectors."""
     matrices = sorted((FOLDER / "matrices").glob("*.json"))
-    return readme_table(matrices) if matrices else embedded_table()
+    return f"{readme_table(matrices)}\n\n{embedded_sentence()}"
 
 
-def embedded_table() -> str:
-    """AP of the embedded checkpoints, a row for each family."""
-    entries = manifest()
-    names = [name for name in entries if "-" not in name]
-    rows = [f"| embedded | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for family in dict.fromkeys(entry["model"].split("-")[0] for entry in entries.values()):
-        own = {
-            name.split("-")[-1]: f"{entry['ap']:.3f}"
-            for name, entry in entries.items()
-            if entry["model"].startswith(family)
-        }
-        rows.append(f"| {family} | {' | '.join(own.get(name, '') for name in names)} |")
-    where = next(iter(entries.values()))["environment"]
-    rows += [
-        "",
-        "AP on 500 scenes that no run was trained on, by `make zoo`. One seed each, so a point or "
-        f"two may be luck; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
-    ]
-    return "\n".join(rows)
+def embedded_sentence() -> str:
+    """Test AP of the embedded detectors, family by family."""
+    families: dict[str, list[str]] = {}
+    for name, entry in manifest().items():
+        family = families.setdefault(entry["model"].split("-")[0], [])
+        family.append(f"{name.split('-')[-1]} {entry['test_ap']:.3f}")
+    told = "; ".join(f"{family}: {', '.join(found)}" for family, found in families.items())
+    return f"Test AP of the embedded detectors (`make zoo`, one seed each). {told}."
 
 
 def speed_table() -> str:
@@ -129,6 +120,18 @@ def _speed(bench: dict[str, Any]) -> Iterator[tuple[str, str]]:
         rows = [x for x in found["evaluation"]["rows"] if "times_as_fast" in x]
         told = ", ".join(f"{x['times_as_fast']:.0f} times {x['reference']}" for x in rows)
         yield f"evaluation of {rows[0]['images']:,} images", told
+    yield "`kdviz bench pocket --all`, against the runs above", pocket_ranking()
+
+
+def pocket_ranking() -> str:
+    """How far the pocket benchmark puts the methods in the order of the full runs."""
+    if not POCKET.is_file():
+        return "not measured yet"
+    try:
+        found = against_full(read_json(POCKET)["rows"])
+    except (FileNotFoundError, ValueError) as error:
+        return str(error)
+    return f"rank correlation {found.rho:+.2f} over {len(found.methods)} methods (p {found.p:.3f})"
 
 
 def _measured_on(bench: dict[str, Any]) -> str:

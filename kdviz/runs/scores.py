@@ -9,10 +9,8 @@ from typing import Literal
 import numpy as np
 from scipy.stats import t as student_t
 
-from kdviz.runs import embedded
 from kdviz.runs.compare import ALONE, label_of
-from kdviz.runs.local import HOME, RunState
-from kdviz.runs.spec import load_spec
+from kdviz.runs.local import RunState
 
 Verdict = Literal["baseline", "better", "worse", "undecided", "one seed: no interval", "no pair"]
 
@@ -120,18 +118,6 @@ def scores_of(states: Iterable[RunState], metric: str = "AP") -> list[Score]:
         for state in states
         if state.result is not None
     ]
-
-
-def recorded() -> list[Score]:
-    """AP of the embedded FCOS students, as `make zoo` measured them: one seed each."""
-    scores = []
-    entries = embedded.manifest()
-    for entry in entries.values():
-        if entry["model"] == entries["student"]["model"]:
-            spec = load_spec(HOME / entry["command"].split()[2])
-            seconds, steps = float(entry["seconds"]), spec.train.steps
-            scores.append(Score(label_of(spec), entry["seed"], entry["ap"], steps, seconds))
-    return scores
 
 
 def compare(scores: Iterable[Score], baseline: str = ALONE) -> list[Row]:
