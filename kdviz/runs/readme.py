@@ -54,9 +54,8 @@ def methods_table() -> str:
         f"| method | what it does | overhead | {families} |",
         "|---" * (len(combinations.FAMILIES) + 3) + "|",
     ]
-    bench = read_json(FOLDER / "bench.json")
-    measured = bench["overhead"]
-    overhead = {row["method"]: row["overhead"] for row in measured["rows"]}
+    measured = read_json(FOLDER / "bench.json")["overhead"]["rows"]
+    overhead = {row["method"]: row["overhead"] for row in measured}
     for method in METHODS:
         module = inspect.getmodule(method)
         assert module is not None
@@ -67,12 +66,6 @@ def methods_table() -> str:
         name = method.__name__
         cost = f"{overhead[name]:.2f}" if name in overhead else ""
         rows.append(f"| [`{name}`]({path.as_posix()}) | {sentence} | {cost} | {marks} |")
-    where = measured["environment"]
-    rows += [
-        "",
-        "Overhead: time of a step over (the student's step + the teacher's forward), small nets of "
-        f"`make bench`; torch {where['torch']}, {where['gpu'] or where['cpu']}.",
-    ]
     return "\n".join(rows)
 
 
@@ -109,7 +102,7 @@ def _speed(bench: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "overhead" in found:
         four = [x for x in found["overhead"]["rows"] if x["method"] in _FOUR]
         told = ", ".join(f"{x['method']} {x['overhead']:.2f}" for x in four)
-        yield "step over (student's step + teacher's forward)", told
+        yield "overhead: step over (student's step + teacher's forward)", told
     if "teacher" in found:
         gain = found["teacher"]["ratios"]["read from disk, gain"]
         yield (
