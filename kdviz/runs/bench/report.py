@@ -75,7 +75,8 @@ def measure(chosen: Sequence[str] = (), out: Path = OUT, all_in: float = ALL_IN)
     if unknown := [name for name in chosen if name not in known]:
         raise ValueError(f"there is no part {unknown[0]!r}; there are {', '.join(known)}")
     file = out / "bench.json"
-    report: dict[str, Any] = read_json(file) if file.exists() else {}
+    before: dict[str, Any] = read_json(file) if file.exists() else {}
+    report = {name: part for name, part in before.items() if name in known}
     out.mkdir(parents=True, exist_ok=True)
     where, begun = workload(), time.perf_counter()
     for name in chosen or PARTS:
@@ -94,7 +95,7 @@ def measure(chosen: Sequence[str] = (), out: Path = OUT, all_in: float = ALL_IN)
         torch.manual_seed(SEED)
         measured = part(where, limit)
         report[name] = {**told, **measured, "took": round(time.perf_counter() - started, 1)}
-        print(f"{name}: {report[name]['took']:.0f} s", flush=True)
         write_json_atomically(file, report, indent=2)  # what is measured stays, whatever follows
+        print(f"{name}: {report[name]['took']:.0f} s", flush=True)
     write_atomically(out / "bench.md", tables(report))
     return report
