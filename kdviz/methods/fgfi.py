@@ -10,7 +10,6 @@ very box has, no box is ever left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Literal
 
 import torch
@@ -192,7 +191,8 @@ def mask_anchors(parts: DetectorParts, features: Pyramid, batch: Batch) -> list[
     """
     if isinstance(parts, HasAnchors):
         return parts.anchors(features, batch)
-    generator = _retinanet_anchors(tuple(features.strides))
+    sizes = tuple(tuple(4 * s * 2 ** (i / 3) for i in range(3)) for s in features.strides)
+    generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
     generator.set_cell_anchors(batch.images.dtype, batch.images.device)
     grids = [list(values.shape[-2:]) for values in features.maps]
     steps = [[torch.full((), s, device=batch.images.device)] * 2 for s in features.strides]
@@ -200,12 +200,6 @@ def mask_anchors(parts: DetectorParts, features: Pyramid, batch: Batch) -> list[
     return [
         boxes.view(height, width, -1, 4) for (height, width), boxes in zip(grids, flat, strict=True)
     ]
-
-
-@cache  # it keeps its shapes on the GPU: no step has to wait for them
-def _retinanet_anchors(strides: tuple[int, ...]) -> AnchorGenerator:
-    sizes = tuple(tuple(4 * s * 2 ** (i / 3) for i in range(3)) for s in strides)
-    return AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
 
 
 # --- loss -----------------------------------------------------------------------------------------
