@@ -38,7 +38,8 @@ notebooks: $(READY)  ## execute the notebooks and store their outputs in them
 	$(BIN)/python -m kdviz.runs.readme
 
 bench: $(READY)  ## measure speed, write runs/bench
-	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	@$(BIN)/python -c 'import tidecv' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[bench]' \
+	  || echo "no tidecv: nothing is compared with it"
 	$(BIN)/python -m kdviz.runs.bench
 
 zoo: $(READY)  ## train the embedded checkpoints anew, about an hour on 2 cores

@@ -12,9 +12,9 @@ from kdviz.runs.spec import DataSpec
 
 @pytest.fixture
 def tiny_matrix(tmp_path, monkeypatch, tiny, scenes_cache):
-    """Makes a matrix of tiny runs in an empty folder; the scenes are rendered already."""
+    """Makes a matrix of two tiny runs in an empty folder; the scenes are rendered already."""
 
-    def make(steps, seeds=(0, 1)):
+    def make(steps):
         monkeypatch.chdir(tmp_path)
         with monkeypatch.context() as patch:
             patch.setattr("kdviz.runs.prepare.CACHE", scenes_cache)
@@ -26,7 +26,7 @@ def tiny_matrix(tmp_path, monkeypatch, tiny, scenes_cache):
             "data": {"scenes": tiny["data"]},
             "pairs": {"fcos": {"student": student, "teacher": {**student, "weights": "none.pt"}}},
             "methods": ["none"],
-            "seeds": list(seeds),
+            "seeds": [0, 1],
             "train": {**tiny["train"], "steps": steps, "checkpoint_every": 1},
         }
         Path("matrix.yaml").write_text(json.dumps(content))

@@ -12,7 +12,6 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from kdviz.runs.matrix.spec import cells
 from kdviz.runs.matrix.state import states
 from kdviz.runs.run import run
 
@@ -91,29 +90,28 @@ def _own(pid):
     return [tuple(line.split(None, 1)) for line in listing.splitlines()]
 
 
-def test_a_worker_and_then_the_driver_are_killed(matrix, check_ended_once):
+def test_the_driver_and_then_a_dask_worker_are_killed(matrix, check_ended_once):
     first = driver()
-    until_a_step_is_done(matrix, first)
-    # The nanny's child is Dask's worker: the parent of our run.
-    owners = [pid for pid, _ in children(first.pid)
-              if any("matrix.worker" in command for _, command in _own(pid))]  # fmt: skip
-    os.kill(owners[-1], signal.SIGKILL)
-    state = until_a_step_is_done(matrix, first, but=cells(matrix)[0].spec.folder_name)
+    state = until_a_step_is_done(matrix, first)
     first.kill()
     first.communicate()
     deadline = time.monotonic() + 60
-    while states(matrix)[1].status == "running" and time.monotonic() < deadline:
+    while states(matrix)[0].status == "running" and time.monotonic() < deadline:
         time.sleep(0.2)  # its worker sees that nobody is there any more
-    assert states(matrix)[1].status in ("waiting", "done")
+    assert states(matrix)[0].status in ("waiting", "done")
     assert (state.folder / "last.ckpt").exists()
     second = driver()
+    until_a_step_is_done(matrix, second, but=state.folder.name)
+    # The nanny's child is Dask's worker: the parent of our run.
+    owners = [pid for pid, _ in children(second.pid)
+              if any("matrix.worker" in command for _, command in _own(pid))]  # fmt: skip
+    os.kill(owners[-1], signal.SIGKILL)
     output = second.communicate(timeout=240)[0].decode()
     assert second.returncode == 0, output
     check_ended_once(matrix)
 
 
-def test_the_scheduler_is_killed_and_another_one_goes_on(tiny_matrix, check_ended_once):
-    matrix = tiny_matrix(steps=12, seeds=[0])
+def test_the_scheduler_is_killed_and_another_one_goes_on(matrix, check_ended_once):
     with _scheduler() as (first, address), _worker(address):
         process = driver(address)
         until_a_step_is_done(matrix, process)

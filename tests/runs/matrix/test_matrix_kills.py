@@ -125,7 +125,7 @@ def test_workers_and_drivers_are_killed(matrix, drivers, check_ended_once):
     check_ended_once()
 
 
-def test_a_driver_that_is_asked_to_end_lets_its_run_write_a_checkpoint(matrix, drivers):
+def test_a_driver_that_is_asked_to_end_is_followed_by_another(matrix, drivers, check_ended_once):
     """Beside it, a run that a plain ``kdviz run`` finished gets its notebook and nothing else."""
     plain = run(cells(matrix)[0].spec, Path("runs/tiny"))
     weights = (plain / "student.safetensors").stat().st_mtime_ns
@@ -141,6 +141,9 @@ def test_a_driver_that_is_asked_to_end_lets_its_run_write_a_checkpoint(matrix, d
     assert attempt.ending == "interrupted"
     assert "each writes its checkpoint first" in Path("driver.log").read_text()
     assert 1 < waiting.step < STEPS
+    assert drivers(2).wait(PATIENCE) == OK
+    assert (plain / "student.safetensors").stat().st_mtime_ns == weights
+    check_ended_once()
 
 
 def test_a_failed_run_keeps_its_notebook_and_is_retried(matrix, capsys):
