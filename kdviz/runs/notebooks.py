@@ -18,12 +18,8 @@ from papermill.exceptions import PapermillExecutionError
 import kdviz
 from kdviz.files import write_atomically
 from kdviz.runs.html import Card, index_page, notebook_page
-
-FOLDER = Path(kdviz.__file__).resolve().parent.parent / "notebooks"
-"""Where the notebooks and ``recipes/profiles.yaml`` are."""
-
-KERNEL_ARGUMENTS = ["--log-level=ERROR"]
-"""The kernel warns of its open TCP ports otherwise, at every start."""
+from kdviz.runs.kernel import FOLDER as FOLDER
+from kdviz.runs.kernel import KERNEL_ARGUMENTS
 
 Parameters = dict[str, Any]
 

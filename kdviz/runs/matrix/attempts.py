@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kdviz.runs.locks import is_locked, locked
+from kdviz.runs.matrix.places import NOTEBOOK, attempts_file
 
 Ending = Literal["done", "failed", "interrupted", "killed"]
-
-NOTEBOOK = "notebook.ipynb"
-"""Name of the executed notebook in the folder of a run."""
 
 MOST_DEATHS = 3
 """Attempts in a row that may be killed before a run counts as failed."""
@@ -44,11 +42,6 @@ class Attempt:
     devices: str | None
     ending: Ending | None = None
     error: str = ""
-
-
-def attempts_file(folder: Path) -> Path:
-    """Where the attempts at the run of a folder are told: beside it."""
-    return folder.with_name(f"{folder.name}.attempts.jsonl")
 
 
 @contextmanager

@@ -22,12 +22,11 @@ from typing import Any
 
 from distributed import Client, Event, Future, Nanny, Scheduler, SpecCluster
 
-from kdviz.runs.matrix.attempts import read_attempts, record_death
+from kdviz.runs.matrix.attempts import record_death
+from kdviz.runs.matrix.dask_task import run_cell
 from kdviz.runs.matrix.slots import slots_for, threads_of
 from kdviz.runs.matrix.spec import MatrixSpec
-from kdviz.runs.matrix.state import CellState, lay_out, log_file, spec_file, states
-from kdviz.runs.matrix.worker import DONE, TRY_AGAIN, command_of
-from kdviz.runs.processes import last_words, start, stop
+from kdviz.runs.matrix.state import CellState, lay_out, states
 
 GPU = "GPU"
 """Name of the resource that Dask's workers with a GPU declare."""
@@ -71,7 +70,7 @@ def execute(
         ValueError: a run takes more devices than one worker has.
     """
     home = lay_out(matrix, root).resolve()
-    folder = str(Path.cwd())
+    here = str(Path.cwd())
     token = f"kdviz-stop-{uuid.uuid4().hex[:8]}"
     with _connected(matrix, scheduler, slots) as client:
         given: dict[Path, _Given] = {}
@@ -87,9 +86,8 @@ def execute(
                     elif work is None and state.status == "waiting":
                         future = client.submit(
                             run_cell,
-                            str(spec_file(home / state.folder.name)),
-                            str(home),
-                            folder,
+                            str(home / state.folder.name),
+                            here,
                             token,
                             key=f"{state.folder.name}-{uuid.uuid4().hex[:8]}",
                             pure=False,
@@ -105,39 +103,6 @@ def execute(
             with suppress(Exception):  # nobody to tell, if the scheduler is gone
                 Event(token, client=client).set()
                 _wait([work.future for work in given.values()])
-
-
-def run_cell(spec: str, home: str, folder: str, token: str) -> int:
-    """What a Dask worker does for one run: the same command as the local engine.
-
-    Args:
-        spec: YAML of the run.
-        home: folder of the matrix.
-        folder: that the command is started in; relative paths of specs hold there.
-        token: name of the event that asks it to stop.
-
-    Returns:
-        The worker's exit code.
-    """
-    run = Path(home) / Path(spec).stem
-    command = [*command_of(Path(spec), Path(home)), "--parent", str(os.getpid())]
-    before = len(read_attempts(run)[0])
-    own = log_file(run).with_name(f"{run.name}.{uuid.uuid4().hex[:8]}.log")
-    process = start(command, own, home=Path(folder))
-    try:
-        asked = Event(token)
-        while process.poll() is None:
-            if asked.is_set():
-                break
-            time.sleep(_LOOK)
-    finally:
-        if process.poll() is None:
-            stop([process])
-        code = process.wait()
-        if code not in (DONE, TRY_AGAIN):
-            record_death(run, f"exit code {code}\n{last_words(own)}", before)
-        os.replace(own, log_file(run))
-    return code
 
 
 @contextmanager

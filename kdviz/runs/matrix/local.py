@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdviz.runs.matrix.attempts import read_attempts, record_death
+from kdviz.runs.matrix.places import log_file
 from kdviz.runs.matrix.slots import free_slots, slots_for, taken_by, threads_of
 from kdviz.runs.matrix.spec import MatrixSpec, cells
-from kdviz.runs.matrix.state import CellState, lay_out, log_file, spec_file, state_of
+from kdviz.runs.matrix.state import CellState, lay_out, state_of
 from kdviz.runs.matrix.worker import DONE, TRY_AGAIN, command_of
 from kdviz.runs.processes import Process, last_words, start, stop
 
@@ -76,7 +77,7 @@ def execute(
                 if state.status != "waiting" or state.folder in working or needed > len(free):
                     continue
                 own, free = free[:needed], free[needed:]
-                working[state.folder] = _start(state, home, own, threads)
+                working[state.folder] = _start(state, own, threads)
             yield [_seen(state, state.folder in working) for state in known]
             if not working and all(state.status in ("done", "failed") for state in known):
                 return
@@ -85,9 +86,9 @@ def execute(
         stop([work.process for work in working.values()])
 
 
-def _start(state: CellState, home: Path, slots: list[str], threads: str) -> _Work:
+def _start(state: CellState, slots: list[str], threads: str) -> _Work:
     process = start(
-        command_of(spec_file(state.folder), home),
+        command_of(state.folder),
         log_file(state.folder),
         environment={"CUDA_VISIBLE_DEVICES": ",".join(slots), "OMP_NUM_THREADS": threads},
     )

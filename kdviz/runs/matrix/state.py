@@ -11,13 +11,13 @@ from kdviz.engine.history import read_history
 from kdviz.files import read_json, write_atomically
 from kdviz.runs.local import Status
 from kdviz.runs.matrix.attempts import (
-    NOTEBOOK,
     failure,
     forget_failures,
     is_at_work,
     is_done,
     read_attempts,
 )
+from kdviz.runs.matrix.places import NOTEBOOK, failed_notebook, spec_file
 from kdviz.runs.matrix.spec import Cell, MatrixSpec, cells, to_yaml
 
 
@@ -81,21 +81,6 @@ def state_of(cell: Cell, home: Path) -> CellState:
         kept = failed_notebook(folder) if failed_notebook(folder).exists() else None
         return CellState(*known, "failed", len(attempts), step, result, error, kept)
     return CellState(*known, "waiting", len(attempts), step, result)
-
-
-def failed_notebook(folder: Path) -> Path:
-    """Where the notebook of a failed attempt is kept: beside the folder of the run."""
-    return folder.with_name(f"{folder.name}.failed.ipynb")
-
-
-def spec_file(folder: Path) -> Path:
-    """Where the spec of a run lies for its worker: beside the folder of the run."""
-    return folder.with_name(f"{folder.name}.yaml")
-
-
-def log_file(folder: Path) -> Path:
-    """Where the output of a run's worker goes: beside the folder of the run."""
-    return folder.with_name(f"{folder.name}.log")
 
 
 def lay_out(matrix: MatrixSpec, root: Path = Path("runs")) -> Path:

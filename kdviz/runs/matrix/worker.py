@@ -1,5 +1,7 @@
-"""One run as a papermill notebook: ``python -m kdviz.runs.matrix.worker RUN.yaml --root ROOT``.
+"""One run as a papermill notebook: ``python -m kdviz.runs.matrix.worker FOLDER``.
 
+Its spec lies beside the folder, as `kdviz.runs.matrix.state.lay_out` puts it, and is read by the
+notebook alone: a worker waits for hours, so it imports neither PyTorch nor the spec's checks.
 Exit codes: 0 done, 1 failed, 75 interrupted or killed and worth the same command again. Asked to
 stop (SIGTERM), it asks the notebook's kernel, which writes its checkpoint first. When it is killed,
 its kernel notices within a second and ends, too: jupyter's kernels watch their parent.
@@ -24,10 +26,9 @@ from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from kdviz.runs.matrix.attempts import NOTEBOOK, attempt, end_attempt, is_at_work, is_done
-from kdviz.runs.matrix.state import failed_notebook
-from kdviz.runs.notebooks import FOLDER, KERNEL_ARGUMENTS
-from kdviz.runs.spec import RunSpec, load_spec
+from kdviz.runs.kernel import FOLDER, KERNEL_ARGUMENTS
+from kdviz.runs.matrix.attempts import attempt, end_attempt, is_at_work, is_done
+from kdviz.runs.matrix.places import NOTEBOOK, failed_notebook, spec_file
 
 DONE, FAILED, TRY_AGAIN = 0, 1, 75
 
@@ -35,44 +36,30 @@ SOURCE = "65_reproduce"
 """The notebook that each run is."""
 
 
-def command_of(spec: Path, root: Path) -> list[str]:
-    """The command of one worker.
-
-    Args:
-        spec: YAML of the run.
-        root: folder that the run's folder lies in.
-    """
-    return [sys.executable, "-m", "kdviz.runs.matrix.worker", str(spec), "--root", str(root)]
+def command_of(folder: Path) -> list[str]:
+    """The command of the worker for the run of a folder."""
+    return [sys.executable, "-m", "kdviz.runs.matrix.worker", str(folder)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Execute the notebook of one run; returns the exit code."""
     parser = argparse.ArgumentParser(description="Execute one run as a papermill notebook.")
-    parser.add_argument("spec", type=Path, help="YAML of the run")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of runs")
+    parser.add_argument("folder", type=Path, help="of the run; beside it lies FOLDER.yaml")
     parser.add_argument("--parent", type=int, help="stop when this process, the parent, has ended")
     options = parser.parse_args(arguments)
     if options.parent is not None:
         threading.Thread(target=_end_with, args=[options.parent], daemon=True).start()
-    return work(load_spec(options.spec), options.spec, options.root)
+    return work(options.folder)
 
 
-def work(spec: RunSpec, source: Path, root: Path) -> int:
-    """Bring a run to its end, or as far as this process lives.
-
-    Args:
-        spec: the run.
-        source: the file it was read from, which the notebook reads again.
-        root: folder that the run's folder lies in.
-    """
-    folder = root / spec.folder_name
-    root.mkdir(parents=True, exist_ok=True)
+def work(folder: Path) -> int:
+    """Bring the run of a folder to its end, or as far as this process lives."""
     if is_done(folder) or is_at_work(folder):  # perhaps by a plain `kdviz run`
         return _left_alone(folder)
     with attempt(folder) as ours:
         if not ours:
             return _left_alone(folder)
-        return _execute(folder, {"spec": str(source), "root": str(root)})
+        return _execute(folder, {"spec": str(spec_file(folder)), "root": str(folder.parent)})
 
 
 def _execute(folder: Path, parameters: dict[str, Any]) -> int:

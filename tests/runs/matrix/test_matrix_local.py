@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from kdviz.runs.matrix import local
-from kdviz.runs.matrix.attempts import attempts_file, read_attempts
+from kdviz.runs.matrix.attempts import read_attempts
 from kdviz.runs.matrix.local import execute
+from kdviz.runs.matrix.places import attempts_file, spec_file
 from kdviz.runs.matrix.spec import MatrixSpec, cells
-from kdviz.runs.matrix.state import retry, spec_file, states
+from kdviz.runs.matrix.state import retry, states
 from kdviz.runs.matrix.watch import table, watch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and locks of Unix")
@@ -23,7 +24,7 @@ PRETENDER = """
 import json, os, signal, sys, time
 from pathlib import Path
 from kdviz.runs.matrix.attempts import attempt, end_attempt
-folder = Path(sys.argv[1]).with_suffix("")
+folder = Path(sys.argv[1])
 behaviour = Path("behaviour", folder.name)
 how = behaviour.read_text() if behaviour.exists() else "works"
 if how == "crashes at once": raise SystemExit("no such module")
@@ -54,7 +55,7 @@ def content(tmp_path, monkeypatch, tiny):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     pretend = [sys.executable, "-c", PRETENDER]
-    monkeypatch.setattr(local, "command_of", lambda spec, root: [*pretend, str(spec)])
+    monkeypatch.setattr(local, "command_of", lambda folder: [*pretend, str(folder)])
     Path("behaviour").mkdir()
     student = tiny["student"]
     return {

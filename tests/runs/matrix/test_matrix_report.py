@@ -12,10 +12,10 @@ from kdviz.cli import main
 from kdviz.runs.matrix.attempts import attempt, end_attempt
 from kdviz.runs.matrix.findings import chance, findings, missing, unpaired
 from kdviz.runs.matrix.gains import by_class, by_factor, mean_gains, round_up
+from kdviz.runs.matrix.places import failed_notebook
 from kdviz.runs.matrix.report import report_table, write_report
 from kdviz.runs.matrix.spec import MatrixSpec, cells, to_yaml
 from kdviz.runs.matrix.standings import groups
-from kdviz.runs.matrix.state import failed_notebook
 from kdviz.runs.matrix.tables import results_table
 
 MATRIX = MatrixSpec.model_validate(

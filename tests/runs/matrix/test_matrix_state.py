@@ -12,13 +12,13 @@ from kdviz.runs.locks import is_locked, locked
 from kdviz.runs.matrix import state as state_module
 from kdviz.runs.matrix.attempts import (
     attempt,
-    attempts_file,
     end_attempt,
     read_attempts,
     record_death,
 )
+from kdviz.runs.matrix.places import attempts_file, failed_notebook, spec_file
 from kdviz.runs.matrix.spec import MatrixSpec, cells
-from kdviz.runs.matrix.state import failed_notebook, lay_out, retry, spec_file, states
+from kdviz.runs.matrix.state import lay_out, retry, states
 from kdviz.runs.matrix.worker import DONE, TRY_AGAIN, work
 from kdviz.runs.spec import load_spec
 
@@ -195,21 +195,29 @@ class TestLocks:
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("module", ["worker", "dask_task"])
+def test_who_only_waits_imports_no_pytorch(module):
+    pytest.importorskip("distributed")
+    told = f"import sys, kdviz.runs.matrix.{module}; print('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", told], capture_output=True, check=True)
+    assert answer.stdout.decode().strip() == "False"
+
+
 class TestWorkerWithoutWork:
     def test_a_done_run_is_left_alone(self, matrix, folder, capsys):
         finish(folder)
-        assert work(cells(matrix)[0].spec, spec_file(folder), folder.parent) == DONE
+        assert work(folder) == DONE
         assert "done already" in capsys.readouterr().out
         assert not attempts_file(folder).exists()
 
     def test_a_second_worker_stays_out(self, matrix, folder, capsys):
         with attempt(folder):
-            assert work(cells(matrix)[0].spec, spec_file(folder), folder.parent) == TRY_AGAIN
+            assert work(folder) == TRY_AGAIN
         assert "another process is at work" in capsys.readouterr().out
         assert len(read_attempts(folder)[0]) == 1
 
     def test_a_plain_run_at_work_is_left_alone(self, matrix, folder):
         folder.mkdir()
         with locked(folder):
-            assert work(cells(matrix)[0].spec, spec_file(folder), folder.parent) == TRY_AGAIN
+            assert work(folder) == TRY_AGAIN
         assert not attempts_file(folder).exists()
