@@ -26,7 +26,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="pip install 'kdviz
 pytest.importorskip("jupyterlab", reason="pip install 'kdviz[notebooks]'")
 
 from kdviz.runs.html import Card, index_page, notebook_page  # noqa: E402
-from kdviz.runs.notebooks import FOLDER  # noqa: E402
+from kdviz.runs.suite import FOLDER  # noqa: E402
 
 NAME = "10_fine_grained_imitation"
 PICTURES = FOLDER.parent / "runs" / "browser"

@@ -1,12 +1,11 @@
 """What every notebook promises its reader: thin, parametrised, stored with its pictures, runnable.
 
-Two executions prove two things. ``pytest --nbval-lax notebooks`` (in ``make test``) runs each with
-its own defaults and compares the cells tagged ``nbval-check-output`` with what is stored. The last
-test here runs each as ``make demo`` does: papermill, profile ``smoke``, offline page.
+``pytest --nbval-lax notebooks`` (in ``make test``) runs each with its own defaults and compares the
+cells tagged ``nbval-check-output`` with what is stored; ``make demo`` (in CI) runs each through
+papermill to an offline page.
 """
 
 import ast
-import json
 import re
 from itertools import pairwise
 
@@ -14,15 +13,14 @@ import nbformat
 import pytest
 import yaml
 
-from kdviz.cli import OK, main
 from kdviz.runs.html import WIDGET_VIEW, notebook_page
-from kdviz.runs.notebooks import (
+from kdviz.runs.store import MOST_BYTES, clean
+from kdviz.runs.suite import (
     FOLDER,
     notebook_names,
     notebook_parameters,
     profile_parameters,
 )
-from kdviz.runs.store import MOST_BYTES, clean
 
 ROOT = FOLDER.parent
 MOST_LINES = 20
@@ -167,33 +165,3 @@ def test_profiles_name_only_what_there_is(name):
     for profile in yaml.safe_load((FOLDER / "recipes" / "profiles.yaml").read_text()):
         for values in profile_parameters(profile).values():
             assert values
-
-
-def pictures_by_cell(notebook):
-    """How many pictures each code cell left, and whether it ran at all."""
-    return [
-        (
-            cell.execution_count is not None,
-            sum("image/png" in output.get("data", {}) for output in cell.outputs),
-        )
-        for cell in notebook.cells
-        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
-
-
-@pytest.mark.slow
-def test_runs_in_the_smoke_profile(name, tmp_path, monkeypatch, capsys):
-    """Every cell runs and leaves as many pictures as in the stored notebook.
-
-    Also outside the repository, where no relative path helps.
-    """
-    monkeypatch.chdir(tmp_path)
-    assert main(["notebooks", "run", name, "--html", "--json", "--out", "out"]) == OK
-    (told,) = json.loads(capsys.readouterr().out)
-    assert told["error"] is None
-    executed = nbformat.read(tmp_path / told["path"], as_version=4)
-    assert pictures_by_cell(executed) == pictures_by_cell(read(name))
-    page = (tmp_path / told["page"]).read_text()
-    assert page.count("data:image/png;base64,") >= 1
-    assert "<script" not in page
-    assert f'href="{name}.html"' in (tmp_path / "out" / "index.html").read_text()

@@ -19,8 +19,8 @@ import yaml
 
 from kdviz.cli.parser import parse
 from kdviz.runs.matrix.spec import load_matrix
-from kdviz.runs.notebooks import notebook_parameters
 from kdviz.runs.spec import load_spec
+from kdviz.runs.suite import notebook_parameters
 
 HOME = Path(__file__).parent.parent
 SCHEDULES = HOME / "notebooks" / "recipes" / "schedules"

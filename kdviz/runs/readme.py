@@ -14,9 +14,9 @@ from kdviz.runs import combinations
 from kdviz.runs.embedded import FOLDER, manifest
 from kdviz.runs.lessons import detections_of, open_detector, open_lesson
 from kdviz.runs.matrix.tables import readme_table
-from kdviz.runs.notebooks import suite_map
 from kdviz.runs.pocket.ranks import against_full
 from kdviz.runs.pocket.report import POCKET
+from kdviz.runs.suite import suite_map
 
 README = FOLDER.parent / "README.md"
 SCENE = 10

@@ -18,8 +18,9 @@ from typing import Any
 import nbformat
 import numpy as np
 
-from kdviz.runs import notebooks
+from kdviz.runs import suite
 from kdviz.runs.environment import environment
+from kdviz.runs.notebooks import execute
 from kdviz.widgets.interactive import LIVE, InteractiveFigure
 
 VALUES, ROUNDS = 5, 2
@@ -34,8 +35,8 @@ print(json.dumps(time_moves(figures())))"""
 def repaints() -> dict[str, Any]:
     """Median and slowest repaint of each control of each notebook, in seconds."""
     rows = []
-    for name in notebooks.notebook_names():
-        notebook = nbformat.read(notebooks.FOLDER / f"{name}.ipynb", as_version=4)
+    for name in suite.notebook_names():
+        notebook = nbformat.read(suite.FOLDER / f"{name}.ipynb", as_version=4)
         if _has_live_figures(notebook):
             rows += [{"notebook": name, **row} for row in _time_in_kernel(notebook)]
     return {"environment": environment(), "controls": rows}
@@ -124,7 +125,7 @@ def _has_live_figures(notebook: nbformat.NotebookNode) -> bool:
 
 def _time_in_kernel(notebook: nbformat.NotebookNode) -> list[dict[str, Any]]:
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
-    notebooks.execute(notebook)
+    execute(notebook)
     (printed,) = (x.text for x in notebook.cells[-1].outputs if x.get("name") == "stdout")
     rows: list[dict[str, Any]] = json.loads(printed)
     return rows

@@ -12,8 +12,9 @@ import nbformat
 from nbclient.exceptions import CellExecutionError
 
 from kdviz.files import write_atomically
-from kdviz.runs import notebooks
+from kdviz.runs import suite
 from kdviz.runs.html import drop_live_views
+from kdviz.runs.notebooks import execute
 
 MOST_BYTES = 1_000_000
 """Largest stored notebook: a reader on the web must see its pictures at once."""
@@ -32,12 +33,12 @@ def store_notebooks(names: Sequence[str] = ()) -> None:
         ValueError: an unknown name, or the outputs are too large; the notebook is as it was.
     """
     for name in names:
-        notebooks.check_name(name, "store")
-    for name in names or notebooks.notebook_names():
-        path = notebooks.FOLDER / f"{name}.ipynb"
+        suite.check_name(name, "store")
+    for name in names or suite.notebook_names():
+        path = suite.FOLDER / f"{name}.ipynb"
         print(path.name, flush=True)
         notebook = nbformat.read(path, as_version=4)
-        notebooks.execute(notebook)
+        execute(notebook)
         clean(notebook)
         content = nbformat.writes(notebook) + "\n"
         if len(content.encode()) > MOST_BYTES:

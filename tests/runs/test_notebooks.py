@@ -10,14 +10,10 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from kdviz.cli import FAILED, OK, main
-from kdviz.runs import notebooks, store
-from kdviz.runs.notebooks import (
-    notebook_names,
-    notebook_parameters,
-    profile_parameters,
-    run_notebooks,
-)
+from kdviz.runs import notebooks, store, suite
+from kdviz.runs.notebooks import run_notebooks
 from kdviz.runs.store import clean, store_notebooks
+from kdviz.runs.suite import notebook_names, notebook_parameters, profile_parameters
 
 V4 = nbformat.v4
 
@@ -44,7 +40,7 @@ def write(folder, name, *sources, parameters=PARAMETERS):
 def use(folder, monkeypatch, profiles="smoke: {}\n"):
     (folder / "recipes").mkdir(exist_ok=True)
     (folder / "recipes" / "profiles.yaml").write_text(profiles)
-    monkeypatch.setattr(notebooks, "FOLDER", folder)
+    monkeypatch.setattr(suite, "FOLDER", folder)
     return folder
 
 

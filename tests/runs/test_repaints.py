@@ -122,7 +122,7 @@ def test_only_notebooks_with_live_figures_are_timed(tmp_path, monkeypatch):
     nbformat.write(V4.new_notebook(cells=cells), tmp_path / "00_live.ipynb")
     still = [V4.new_code_cell("raise ValueError('never executed')")]
     nbformat.write(V4.new_notebook(cells=still), tmp_path / "01_still.ipynb")
-    monkeypatch.setattr(repaints.notebooks, "FOLDER", tmp_path)
+    monkeypatch.setattr(repaints.suite, "FOLDER", tmp_path)
     told = repaints.repaints()
     (row,) = told["controls"]
     assert (row["notebook"], row["control"], row["figures"]) == ("00_live", "a", 1)

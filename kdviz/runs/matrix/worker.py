@@ -26,9 +26,9 @@ from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from kdviz.runs.kernel import FOLDER, KERNEL_ARGUMENTS
 from kdviz.runs.matrix.attempts import attempt, end_attempt, is_at_work, is_done
 from kdviz.runs.matrix.places import NOTEBOOK, failed_notebook, spec_file
+from kdviz.runs.suite import FOLDER, KERNEL
 
 DONE, FAILED, TRY_AGAIN = 0, 1, 75
 
@@ -71,10 +71,9 @@ def _execute(folder: Path, parameters: dict[str, Any]) -> int:
                 FOLDER / f"{SOURCE}.ipynb",
                 growing,
                 parameters=parameters,
-                kernel_name="python3",
                 language="python",
-                extra_arguments=KERNEL_ARGUMENTS,
                 kernel_manager_class=_Kernel,
+                **KERNEL,
             )
         except PapermillExecutionError as error:
             if stop.asked or error.ename in ("Interrupted", "Busy"):
