@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Threads that wait must not hold a core that another process needs: it would take ten times as long.
 export OMP_WAIT_POLICY ?= PASSIVE
-# Tests that run at once; each may take two gigabytes.
-JOBS ?= 2
+# Tests that run at once; each may take two gigabytes. Some wait, so three keep two cores busy.
+JOBS ?= 3
 
 .PHONY: help demo test lab notebooks bench format zoo
 help:  ## show this list
@@ -26,8 +26,8 @@ test: $(READY)  ## lint, check types, test, execute the notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -n $(JOBS)
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --nbval-lax notebooks
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
