@@ -38,7 +38,7 @@ def _repaints(where: Workload, limit: float) -> dict[str, Any]:
 
 
 PARTS: Mapping[str, tuple[Part, float]] = {
-    "overhead": (overhead, 20),
+    "overhead": (overhead, 60),
     "training": (training, 60),
     "teacher": (teacher_cost, 10),
     "roofline": (roofline, 15),
@@ -79,6 +79,7 @@ def measure(chosen: Sequence[str] = (), out: Path = OUT, all_in: float = ALL_IN)
     report = {name: part for name, part in before.items() if name in known}
     out.mkdir(parents=True, exist_ok=True)
     where, begun = workload(), time.perf_counter()
+    torch.set_num_threads(where.threads)
     for name in chosen or PARTS:
         part, limit = known[name]
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Times that can be compared: functions take turns, and a ratio is taken inside each round."""
+"""Times that can be compared: functions take turns, and medians over the rounds are related."""
 
 from __future__ import annotations
 
@@ -27,13 +27,11 @@ class Rounds:
         return statistics.median(self.seconds[name])
 
     def ratio(self, name: str, *others: str) -> float:
-        """How many times as long as the others together, the median over the rounds.
+        """How many times as long as the others together, median over sum of medians.
 
-        A machine that is slower for a while is so for all functions of a round, and their ratio
-        stays as it is.
+        A machine that is slower for a while is so for every function, as they take turns.
         """
-        rounds = zip(self.seconds[name], *(self.seconds[x] for x in others), strict=True)
-        return statistics.median(own / sum(rest) for own, *rest in rounds)
+        return self.median(name) / sum(self.median(x) for x in others)
 
 
 def interleaved(

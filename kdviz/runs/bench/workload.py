@@ -36,6 +36,8 @@ class Workload:
         batch: images of a training step.
         pair_batch: images of a step with a teacher.
         workers: processes that load images where that is a lever.
+        threads: of PyTorch on the CPU. Where that does the work it is one: a second one gains
+            little at this size, and whatever else runs holds up both.
         rounds: of short measurements.
     """
 
@@ -48,6 +50,7 @@ class Workload:
     batch: int
     pair_batch: int
     workers: int
+    threads: int
     rounds: int = 9
 
     @property
@@ -97,6 +100,7 @@ class Workload:
             "network_size": list(self.network_size),
             "batch": self.batch,
             "pair_batch": self.pair_batch,
+            "threads": self.threads,
         }
 
 
@@ -118,6 +122,7 @@ def workload(device: str | None = None) -> Workload:
             batch=4,
             pair_batch=4,
             workers=min(8, cores),
+            threads=torch.get_num_threads(),
         )
     return Workload(
         device=torch.device("cpu"),
@@ -129,6 +134,8 @@ def workload(device: str | None = None) -> Workload:
         batch=16,
         pair_batch=8,
         workers=min(2, cores),
+        threads=1,
+        rounds=15,
     )
 
 
