@@ -125,8 +125,9 @@ def pocket_ranking() -> str:
 def _measured_on(bench: dict[str, Any]) -> str:
     where = bench["overhead"]["environment"]
     return (
-        f"`make bench`; torch {where['torch']}, {where['gpu'] or where['cpu']}. All of it, with "
-        "machine, versions and command of each part: [notebook 80](notebooks/80_speed.ipynb)."
+        f"`make bench`; torch {where['torch']}, {where['gpu'] or where['cpu']}, threads: "
+        f"{where['threads']}. All of it, with machine, versions and command of each part: "
+        "[notebook 80](notebooks/80_speed.ipynb)."
     )
 
 

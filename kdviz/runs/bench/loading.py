@@ -26,7 +26,7 @@ def loading(where: Workload, limit: float) -> dict[str, Any]:
         folder = write_folder(Path(temporary) / "images", 4 * where.batch, where.file_size)
         data = open_data(folder, "train")
         turns = {str(n): _turn(data, where.batch, n) for n in counts}
-        times = interleaved(turns, rounds=5, limit=limit)
+        times = interleaved(turns, rounds=where.rounds, limit=limit)
     rows = [
         {
             "workers": n,

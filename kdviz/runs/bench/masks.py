@@ -33,7 +33,7 @@ def masks(where: Workload, limit: float, boxes: int = 100) -> dict[str, Any]:
         "all at once": stopwatch(lambda: imitation_mask(anchors, truth)),
         "one by one": stopwatch(lambda: _one_by_one(anchors, truth)),
     }
-    times = interleaved(turns, rounds=where.rounds, limit=limit)
+    times = interleaved(turns, rounds=5 * where.rounds, limit=limit)
     ratio = times.ratio("one by one", "all at once")
     return {
         "boxes": boxes,

@@ -39,12 +39,12 @@ def _repaints(where: Workload, limit: float) -> dict[str, Any]:
 
 PARTS: Mapping[str, tuple[Part, float]] = {
     "overhead": (overhead, 60),
-    "training": (training, 60),
+    "training": (training, 100),
     "teacher": (teacher_cost, 10),
     "roofline": (roofline, 15),
-    "masks": (masks, 5),
+    "masks": (masks, 15),
     "prototypes": (prototypes, 5),
-    "loading": (loading, 10),
+    "loading": (loading, 25),
     "scaling": (scaling, 10),
     "sweeps": (sweeps, 15),
     "evaluation": (evaluation, 60),

@@ -19,7 +19,7 @@ from kdviz.runs.bench.workload import Workload
 METHODS = (FGFI, FRS, GKD, Dist2)
 
 
-def ceilings(device: torch.device, rounds: int = 5) -> dict[str, float]:
+def ceilings(device: torch.device, rounds: int = 25) -> dict[str, float]:
     """The machine at its best: FLOP/s of a product and of a convolution, bytes/s of a copy.
 
     Args:
@@ -54,7 +54,8 @@ def roofline(where: Workload, limit: float) -> dict[str, Any]:
     """Work of steps, counted, over their time, beside the machine's limits; and time by kind.
 
     A step cannot be faster than its arithmetic at the machine's best rate, nor than its bytes at
-    the rate of a copy. The share of the larger of the two in its time says how near it comes.
+    the rate of a copy. The share of the larger of the two in its time says how near it comes; that
+    time is the fastest of its rounds, as the rates are.
     """
     student, teacher = where.pair()
     images, targets = where.images(where.pair_batch)
@@ -72,7 +73,7 @@ def roofline(where: Workload, limit: float) -> dict[str, Any]:
     flops = max(best["matrix product"], best["convolution"])
     rows = []
     for name, step in steps.items():
-        work, seconds = count_work(step), times.median(name)
+        work, seconds = count_work(step), min(times.seconds[name])
         least = max(work.flops / flops, work.bytes / best["copy"])
         rows.append(
             {

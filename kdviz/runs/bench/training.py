@@ -73,7 +73,7 @@ def training(where: Workload, limit: float) -> dict[str, Any]:
             for name, changed in settings.items():
                 spec = _spec(where, f"{family}-{where.trained}", folder, changed, steps)
                 turns[name] = _turn(spec, Path(temporary), steps)
-            times = interleaved(turns, rounds=5, limit=limit / len(FAMILIES))
+            times = interleaved(turns, rounds=where.rounds, limit=limit / len(FAMILIES))
             for name in turns:
                 row = {
                     "detector": detector,
