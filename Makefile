@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Threads spin for a moment where they wait. For longer, they hold a core that another process needs,
-# which takes ten times as long; not at all, and a machine without other work takes twice as long.
+# which then takes much longer; not at all, and a machine without other work takes twice as long.
 export GOMP_SPINCOUNT ?= 1000
 # Tests that run at once; each may take two gigabytes. Some wait, so three keep two cores busy.
 JOBS ?= 3

@@ -1,4 +1,4 @@
-"""What ``make demo`` does, for one notebook; CI does it for all."""
+"""What ``make demo`` does with each notebook: papermill, profile ``smoke``, offline page."""
 
 import json
 
@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from kdviz.cli import OK, main
-from kdviz.runs.suite import FOLDER
+from kdviz.runs.suite import FOLDER, notebook_names
 
 
 def pictures_by_cell(notebook):
@@ -22,12 +22,12 @@ def pictures_by_cell(notebook):
 
 
 @pytest.mark.slow
-def test_a_notebook_becomes_a_page(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", notebook_names())
+def test_runs_in_the_smoke_profile(name, tmp_path, monkeypatch, capsys):
     """Every cell runs and leaves as many pictures as in the stored notebook.
 
     Also outside the repository, where no relative path helps.
     """
-    name = "00_start_here"
     monkeypatch.chdir(tmp_path)
     assert main(["notebooks", "run", name, "--html", "--json", "--out", "out"]) == OK
     (told,) = json.loads(capsys.readouterr().out)

@@ -32,7 +32,7 @@ GPU = "GPU"
 """Name of the resource that Dask's workers with a GPU declare."""
 
 _PATIENCE = 60.0  # seconds without a scheduler before the driver gives up
-_LOOK = 0.5  # seconds from one look of a task at its run to the next
+_LOOK = 0.5  # seconds from one look at the tasks that are asked to end to the next
 
 
 @dataclass(frozen=True)

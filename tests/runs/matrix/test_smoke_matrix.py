@@ -20,7 +20,7 @@ SMOKE = RECIPES / "matrices" / "smoke.yaml"
 @pytest.mark.slow
 def test_the_smoke_matrix_runs_and_ends_in_a_report(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(HOME)
-    words = [str(SMOKE), "methods=[none, fgfi]", "--out", str(tmp_path)]
+    words = [str(SMOKE), "--out", str(tmp_path)]
     assert main(["matrix", "run", *words, "--slots", "2"]) == OK
     assert main(["matrix", "report", *words]) == OK
     home = tmp_path / "smoke"
@@ -28,12 +28,12 @@ def test_the_smoke_matrix_runs_and_ends_in_a_report(tmp_path, monkeypatch, capsy
     page = (home / "index.html").read_text()
     assert "<script src" not in page
     rows = json.loads((home / "results.json").read_text())["rows"]
-    assert len(rows) == 4
+    assert len(rows) == 8
     assert {row["status"] for row in rows} == {"done"}
     assert all(0 < row["AP"] < 1 and 0 < row["test_AP"] < 1 for row in rows)
     with (home / "results.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 4
-    for state in states(load_matrix(SMOKE, words[1:2]), tmp_path):
+        assert len(list(csv.DictReader(file))) == 8
+    for state in states(load_matrix(SMOKE), tmp_path):
         assert len(read_attempts(state.folder)[0]) == 1
         notebook = nbformat.read(state.notebook, as_version=4)
         assert f"{state.folder.name}/notebook.ipynb" in page
