@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from kdviz.detectors.assembly import anchors_of, targets_of
+from kdviz.detectors.batched_losses import assigns_at_once, matched_at_once
 from kdviz.detectors.dense import FCOSParts, RetinaNetParts
 from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import DetectorParts, Pass
@@ -53,6 +54,8 @@ def matched_boxes(parts: DetectorParts, output: HeadOutput, boxes: Sequence[Tens
     model: Any = parts.model
     anchors = anchors_of(output)
     if isinstance(parts, FCOSParts | RetinaNetParts):
+        if boxes and boxes[0].device.type != "cpu" and assigns_at_once(parts):
+            return matched_at_once(parts, output, boxes)  # image by image, a GPU waits at each
         return _told_by_loss(model, output, boxes, fcos=isinstance(parts, FCOSParts))
     if isinstance(parts, SSDParts | FasterRCNNParts):
         first_stage = model if isinstance(parts, SSDParts) else model.rpn

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -43,12 +44,10 @@ def batched_losses(parts: DetectorParts) -> Losses:
 
     A model that is not put together from torchvision's own classes keeps its own.
     """
-    model: Any = parts.model
-    if isinstance(parts, FCOSParts) and _is_plain_fcos(model):
-        return lambda output, batch: fcos_losses(model, output, batch)
-    if isinstance(parts, RetinaNetParts) and _is_plain_retinanet(model):
-        return lambda output, batch: retinanet_losses(model, output, batch)
-    return parts.losses
+    if not assigns_at_once(parts):
+        return parts.losses
+    losses = fcos_losses if isinstance(parts, FCOSParts) else retinanet_losses
+    return partial(losses, parts.model)
 
 
 def _is_plain_fcos(model: Any) -> bool:
@@ -114,6 +113,37 @@ class PaddedTargets:
 
 
 # --- which box each slot is trained on ------------------------------------------------------------
+
+
+def assigns_at_once(parts: DetectorParts) -> TypeGuard[FCOSParts | RetinaNetParts]:
+    """Whether `matched_at_once` knows the rules of this detector."""
+    if isinstance(parts, FCOSParts):
+        return _is_plain_fcos(parts.model)
+    return isinstance(parts, RetinaNetParts) and _is_plain_retinanet(parts.model)
+
+
+def matched_at_once(
+    parts: FCOSParts | RetinaNetParts, output: HeadOutput, boxes: Sequence[Tensor]
+) -> Tensor:
+    """`kdviz.detectors.assignment.matched_boxes` of such a detector, for all images at once.
+
+    Args:
+        parts: a detector that `assigns_at_once`.
+        output: of its head.
+        boxes: of each image, (G, 4) xyxy in network pixels.
+
+    Returns:
+        int64 (N, P): row of the box, `BACKGROUND` or `IGNORED`.
+    """
+    model: Any = parts.model
+    anchors = anchors_of(output)[0]
+    unnamed = [each.new_zeros(len(each), dtype=torch.int64) for each in boxes]
+    truth = PaddedTargets.of(
+        [{"boxes": each, "labels": none} for each, none in zip(boxes, unnamed, strict=True)]
+    )
+    if isinstance(parts, FCOSParts):
+        return assign_points(anchors, truth, output.slots, model.center_sampling_radius)
+    return assign_anchors(anchors, truth, model.proposal_matcher)
 
 
 def assign_points(

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection import FCOS
-from torchvision.ops import generalized_box_iou_loss
 
 from kdviz.checks import check_same_shape
 from kdviz.detectors.assembly import anchor_counts, lay_anchors
 from kdviz.detectors.assignment import matched_boxes
+from kdviz.detectors.batched_losses import giou_loss
 from kdviz.detectors.dense import FCOSParts, RetinaNetParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import channel_moments, in_full_precision, match_levels, standardise
@@ -217,9 +217,7 @@ class CrossKD(Method):
         counted = (matched != -2).unsqueeze(2)
         divergence = quality_focal(student=cross.logits, teacher=taught.logits)
         scores = slot_scores(taught).amax(dim=2)
-        apart = generalized_box_iou_loss(
-            decoded_boxes(teacher.parts, cross), decoded_boxes(teacher.parts, taught)
-        )
+        apart = giou_loss(decoded_boxes(teacher.parts, cross), decoded_boxes(teacher.parts, taught))
         losses = {
             "crosskd_cls": (divergence * counted).sum() / objects,
             "crosskd_reg": (apart * scores * counted.squeeze(2)).sum() / objects,

@@ -14,7 +14,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from kdviz.checks import check_same_shape, check_shape
 from kdviz.detectors.parts import DetectorParts, HasAnchors, Pass
@@ -191,15 +190,36 @@ def mask_anchors(parts: DetectorParts, features: Pyramid, batch: Batch) -> list[
     """
     if isinstance(parts, HasAnchors):
         return parts.anchors(features, batch)
-    sizes = tuple(tuple(4 * s * 2 ** (i / 3) for i in range(3)) for s in features.strides)
-    generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
-    generator.set_cell_anchors(batch.images.dtype, batch.images.device)
-    grids = [list(values.shape[-2:]) for values in features.maps]
-    steps = [[torch.full((), s, device=batch.images.device)] * 2 for s in features.strides]
-    flat = generator.grid_anchors(grids, steps)
+    size_of = [(values.shape[-2], values.shape[-1]) for values in features.maps]
     return [
-        boxes.view(height, width, -1, 4) for (height, width), boxes in zip(grids, flat, strict=True)
+        retinanet_anchors(size, stride, like=batch.images)
+        for size, stride in zip(size_of, features.strides, strict=True)
     ]
+
+
+def retinanet_anchors(size: tuple[int, int], stride: int, *, like: Tensor) -> Tensor:
+    """RetinaNet's nine anchors of each cell, the numbers of torchvision's generator.
+
+    Its generator keeps the shapes on the host, and a copy to a GPU would wait in each step; these
+    are made where they are used.
+
+    Args:
+        size: (H, W) of the level, cells.
+        stride: pixels from cell to cell.
+        like: gives type and device.
+
+    Returns:
+        (H, W, 9, 4), xyxy in network pixels, round the multiples of the stride.
+    """
+    thirds, halves, y, x = (
+        torch.arange(*span, dtype=like.dtype, device=like.device)
+        for span in ((3,), (-1, 2), (size[0],), (size[1],))
+    )
+    side, root = 4 * stride * torch.exp2(thirds / 3), torch.exp2(halves / 2)[:, None]
+    half = torch.stack([side / root, side * root], dim=-1).flatten(0, 1) / 2
+    shapes = torch.cat([-half, half], dim=-1).round()
+    points = torch.stack(torch.meshgrid(stride * x, stride * y, indexing="xy"), dim=-1)
+    return points.repeat(1, 1, 2)[:, :, None] + shapes
 
 
 # --- loss -----------------------------------------------------------------------------------------

@@ -354,12 +354,10 @@ class GKD(Method):
         if self.instances == "proposals":
             instances = roi_instances(student)
         losses, trust = self._compare(student, teacher, instances)
+        trust = F.pad(trust, (0, 1))  # an owner of -1 reads the 0 at the end
         adapted = self.adapter(student.features)
         owners = level_owners(adapted, instances.boxes, trust)
-        where = adapted.with_maps(
-            # An owner of -1 reads the 0 that is put at the end.
-            [F.pad(r, (0, 1))[x].unsqueeze(1) for r, x in zip(trust, owners, strict=True)]
-        )
+        where = adapted.with_maps([r[x].unsqueeze(1) for r, x in zip(trust, owners, strict=True)])
         for level, weights in zip(adapted.levels, where.maps, strict=True):
             foreground, background = decoupled_loss(
                 student=level.map, teacher=teacher.features.at(level.stride).map, weights=weights
@@ -368,11 +366,12 @@ class GKD(Method):
             losses[f"gkd_background/{level.name}"] = background / len(adapted.levels)
         if self.soft_labels:
             found = positives(student, teacher, instances, owners, self.adapter.strides)
+            count = (found.instance >= 0).sum().clamp(min=1)
             losses["gkd_soft"] = soft_label_loss(
                 student=found.student,
                 teacher=found.teacher.detach(),
                 reliability=trust[found.level, found.instance],
-            )
+            ) * (len(found.instance) / count)
         return Distillation(losses, {"reliability": where})
 
     def _compare(

@@ -35,10 +35,13 @@ class Instances:
 class Positives:
     """Class logits of the same R predictions by both heads, and whose they are.
 
+    A GPU would have to count the positives, and the host to wait for the count: there the other
+    predictions stay, as those of no instance.
+
     Attributes:
         student: (R, K), have gradient.
         teacher: (R, K).
-        instance: row of the instance among all of the batch, (R,).
+        instance: row of the instance among all of the batch, (R,); -1 for none, on a GPU only.
         level: position of the level among the shared ones, (R,).
     """
 
@@ -100,14 +103,21 @@ def dense_positives(
         for x, z in zip(instance, logits, strict=True)
     ]
     taught = torch.cat(_of_levels(teacher, teacher.output.logits, strides), dim=1)
-    flat = torch.cat(instance, dim=1)
-    image, slot = (flat >= 0).nonzero(as_tuple=True)
-    counts = torch.tensor([each.shape[1] for each in instance], device=flat.device)
-    level = torch.arange(len(strides), device=flat.device).repeat_interleave(
-        counts, output_size=flat.shape[1]
+    level = [torch.full_like(each, number) for number, each in enumerate(instance)]
+    every = Positives(
+        torch.cat(logits, dim=1).flatten(0, 1),
+        taught.flatten(0, 1),
+        torch.cat(instance, dim=1).flatten(),
+        torch.cat(level, dim=1).flatten(),
     )
+    return every if taught.device.type != "cpu" else only_positives(every)
+
+
+def only_positives(every: Positives) -> Positives:
+    """The predictions that have an instance."""
+    chosen = every.instance >= 0
     return Positives(
-        torch.cat(logits, dim=1)[image, slot], taught[image, slot], flat[image, slot], level[slot]
+        every.student[chosen], every.teacher[chosen], every.instance[chosen], every.level[chosen]
     )
 
 
@@ -156,8 +166,13 @@ def _assigned(student: Pass, instances: Instances) -> Tensor:
     """Instance of each slot by the detector's own rule, (N, P); below 0 for none."""
     matched = matched_boxes(student.parts, student.output, instances.boxes)
     counts = [len(boxes) for boxes in instances.boxes]
-    first = torch.tensor([sum(counts[:n]) for n in range(len(counts))], device=matched.device)
-    return torch.where(matched >= 0, matched + first[:, None], -1)
+    first = [sum(counts[:n]) for n in range(len(counts))]
+    return torch.stack(
+        [
+            torch.where(row >= 0, row + offset, -1)
+            for row, offset in zip(matched, first, strict=True)
+        ]
+    )
 
 
 def _of_levels(seen: Pass, values: Tensor, strides: Sequence[int]) -> list[Tensor]:

@@ -112,8 +112,10 @@ def test_every_slot_has_the_box_that_torchvision_gives_it(family, small):
         found = module.assign_points(anchors, truth, output.slots, radius)
     else:
         found = assign_anchors(anchors, truth, parts.model.proposal_matcher)
-    expected = matched_boxes(parts, output, [target["boxes"] for target in batch.targets])
+    each = [target["boxes"] for target in batch.targets]
+    expected = matched_boxes(parts, output, each)
     assert torch.equal(found, expected)
+    assert torch.equal(module.matched_at_once(parts, output, each), expected)
     assert set(found[:4].unique().tolist()) > {-1, 0}
     assert family == "fcos" or (found == -2).any()
 

@@ -27,10 +27,7 @@ PACKAGE = str(Path(__file__).parents[2] / "kdviz")
 PULLED = Levers(channels_last=True, batched_losses=True, device_preprocessing=True)
 
 WAITING = {
-    "FGFI": "RetinaNet's anchor shapes copied for a student without any",
-    "GKD": "positive slots picked",
-    "GID": "instances picked",
-    "CrossKD": "torchvision's assignment and GIoU",
+    "GID": "boxes that overlap dropped (NMS)",
 }
 """Methods that still make a GPU wait in a step, and for what."""
 

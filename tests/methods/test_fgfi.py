@@ -22,6 +22,7 @@ from kdviz.methods.fgfi import (
     levels_by_best_anchor,
     levels_by_scale,
     mask_from_iou,
+    retinanet_anchors,
     scaled_box_mask,
 )
 from kdviz.methods.fitnets import hint_loss
@@ -94,6 +95,15 @@ class TestByHand:
     @pytest.mark.parametrize(("psi", "mask"), [(0.5, [1, 1, 0]), (0.0, [1, 1, 1]), (1.0, [0] * 3)])
     def test_threshold_is_relative_and_strict(self, psi, mask):
         assert mask_from_iou(self.iou, psi).int().tolist() == [mask]
+
+    @pytest.mark.parametrize("stride", [4, 8, 16, 32, 64, 128])
+    def test_anchors_are_those_of_torchvision(self, stride):
+        sides = tuple(4 * stride * 2 ** (octave / 3) for octave in range(3))
+        generator = AnchorGenerator((sides,), ((0.5, 1.0, 2.0),))
+        generator.set_cell_anchors(torch.float32, torch.device("cpu"))
+        (flat,) = generator.grid_anchors([[3, 5]], [[torch.tensor(stride)] * 2])
+        found = retinanet_anchors((3, 5), stride, like=torch.zeros(1))
+        assert torch.equal(found, flat.view(3, 5, 9, 4))
 
     def test_one_box_on_a_small_grid(self):
         generator = AnchorGenerator(((32,),), ((0.5, 1.0, 2.0),))

@@ -18,6 +18,7 @@ from torchvision.ops import box_iou
 
 from kdviz.detectors import Pass, RetinaNetParts
 from kdviz.detectors.assignment import matched_boxes
+from kdviz.methods import gkd_positives
 from kdviz.methods.gkd import (
     GKD,
     cell_owners,
@@ -626,6 +627,21 @@ class TestInDetectors:
         assert (matched[1] >= 0).any()
         loss = method(seen, taught, batch).losses["gkd_soft"]
         assert_close(loss, torch.stack(rows).mean(), rtol=1e-4, atol=1e-7)
+
+    @pytest.mark.parametrize("family", ["fcos", "retinanet", "ssdlite"])
+    def test_slots_of_no_instance_change_nothing(self, detectors, family, monkeypatch):
+        """On a GPU they stay, so that nobody has to count the others."""
+        student, teacher = detectors(family)
+        batch = scene(student)
+        method = ready(student, teacher, batch)
+        told = []
+        for keep in (lambda every: every, gkd_positives.only_positives):
+            monkeypatch.setattr(gkd_positives, "only_positives", keep)
+            seen, taught = decided(Pass(student, batch)), decided(Pass(teacher, batch))
+            loss = method(seen, taught, batch).losses["gkd_soft"]
+            told.append((loss, *torch.autograd.grad(loss, seen.output.logits)))
+        assert told[0][0] > 0
+        assert_close(told[0], told[1], rtol=1e-4, atol=1e-8)
 
     def test_switches(self, pair):
         student, teacher = pair("retinanet")
