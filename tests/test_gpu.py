@@ -15,7 +15,7 @@ from kdviz.engine.history import read_history
 from kdviz.engine.levers import Levers, lay_out, pulled
 from kdviz.engine.train import make_fabric, train
 from kdviz.engine.trainee import Trainee
-from kdviz.methods import FRS, Dist2, FitNets
+from kdviz.methods import FGFI, FRS, GKD, Dist2, FitNets
 from kdviz.methods.fgfi import imitation_mask
 from kdviz.methods.gkd import select_prototypes
 from kdviz.runs.run import run
@@ -93,7 +93,7 @@ def test_each_lever_trains_the_same_student(lever, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["fcos", "retinanet"])
-@pytest.mark.parametrize("method", [None, FitNets, FRS, Dist2])
+@pytest.mark.parametrize("method", [None, FitNets, FGFI, FRS, GKD, Dist2])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_no_step_waits(family, method, precision):
     """Whatever makes the host wait for the GPU is an error here; see tests/engine/test_syncs.py."""
@@ -105,6 +105,7 @@ def test_no_step_waits(family, method, precision):
     lay_out(trainee, levers.memory_format)
     optimizer = torch.optim.AdamW(trainee.parameters(), fused=True)
     images, targets = scenes(0, "cuda")
+    trainee.refresh(0, [(images, targets)])
 
     def step():
         with torch.autocast("cuda", precision, enabled=precision != torch.float32):

@@ -28,18 +28,23 @@ VALUES, ROUNDS = 5, 2
 
 _PROBE = """\
 import json
+from kdviz.runs.environment import environment
 from kdviz.runs.repaints import figures, time_moves
-print(json.dumps(time_moves(figures())))"""
+print(json.dumps([environment(), time_moves(figures())]))"""
 
 
 def repaints() -> dict[str, Any]:
-    """Median and slowest repaint of each control of each notebook, in seconds."""
-    rows = []
+    """Median and slowest repaint of each control of each notebook, in seconds.
+
+    The environment is that of the kernels, which need not have this process's number of threads.
+    """
+    told, rows = environment(), []
     for name in suite.notebook_names():
         notebook = nbformat.read(suite.FOLDER / f"{name}.ipynb", as_version=4)
         if _has_live_figures(notebook):
-            rows += [{"notebook": name, **row} for row in _time_in_kernel(notebook)]
-    return {"environment": environment(), "controls": rows}
+            told, timed = _time_in_kernel(notebook)
+            rows += [{"notebook": name, **row} for row in timed]
+    return {"environment": told, "controls": rows}
 
 
 def repaint_sentence(report: dict[str, Any]) -> str:
@@ -123,9 +128,11 @@ def _has_live_figures(notebook: nbformat.NotebookNode) -> bool:
     return any(x.get("data", {}).get("text/plain") == LIVE for x in outputs)
 
 
-def _time_in_kernel(notebook: nbformat.NotebookNode) -> list[dict[str, Any]]:
+def _time_in_kernel(
+    notebook: nbformat.NotebookNode,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
     execute(notebook)
     (printed,) = (x.text for x in notebook.cells[-1].outputs if x.get("name") == "stdout")
-    rows: list[dict[str, Any]] = json.loads(printed)
-    return rows
+    told, rows = json.loads(printed)
+    return told, rows

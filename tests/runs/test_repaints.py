@@ -3,6 +3,7 @@
 import nbformat
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from kdviz.plots import mask_grid
@@ -123,7 +124,10 @@ def test_only_notebooks_with_live_figures_are_timed(tmp_path, monkeypatch):
     still = [V4.new_code_cell("raise ValueError('never executed')")]
     nbformat.write(V4.new_notebook(cells=still), tmp_path / "01_still.ipynb")
     monkeypatch.setattr(repaints.suite, "FOLDER", tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)  # of this process
     told = repaints.repaints()
     (row,) = told["controls"]
     assert (row["notebook"], row["control"], row["figures"]) == ("00_live", "a", 1)
     assert told["environment"]["torch"]
+    assert told["environment"]["threads"] == 1  # of the kernel

@@ -18,19 +18,17 @@ from kdviz.engine.coco_input import read_annotations, read_detections
 from kdviz.runs.bench.rounds import interleaved, stopwatch
 from kdviz.runs.bench.workload import Workload
 
-IMAGES, CLASSES, OBJECTS, BOXES = 5000, 80, 7, 50  # the last two of an image, on average
-ROUNDS = {"pycocotools": 1, "tidecv": 3}
+IMAGES, CLASSES, OBJECTS, BOXES = 1000, 80, 7, 50  # the last two of an image, on average
 Record = dict[str, Any]
 Results = list[dict[str, Any]]
 Numbers = dict[str, float]
 
 
 def evaluation(where: Workload, limit: float) -> dict[str, Any]:
-    """Seconds of the 12 COCO numbers and of TIDE's costs on 5 000 synthetic images of 80 classes.
+    """Seconds of the 12 COCO numbers and of TIDE's costs on 1 000 synthetic images of 80 classes.
 
-    Each begins with annotations and results as lists in memory and ends with the numbers. A
-    reference runs so often that it takes about half a minute. Where it is not installed, its row
-    says so.
+    Each begins with annotations and results as lists in memory and ends with the numbers. Where a
+    reference is not installed, its row says so.
     """
     record, results = synthetic_results(IMAGES)
     pairs: dict[str, tuple[Callable[[], Numbers], str, Callable[[], Numbers]]] = {
@@ -48,7 +46,7 @@ def evaluation(where: Workload, limit: float) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for what, (ours, package, theirs) in pairs.items():
         found: dict[str, Numbers] = {}
-        turns = {"kdviz": stopwatch(partial(_keep, found, "kdviz", ours), repeats=3)}
+        turns = {"kdviz": stopwatch(partial(_keep, found, "kdviz", ours), repeats=5)}
         row: dict[str, Any] = {"what": what, "reference": package, "images": IMAGES}
         try:
             importlib.import_module(package)
@@ -56,7 +54,7 @@ def evaluation(where: Workload, limit: float) -> dict[str, Any]:
             row["skipped"] = f"{package} is not installed (pip install {package})"
         else:
             turns[package] = stopwatch(partial(_keep, found, package, theirs))
-        times = interleaved(turns, rounds=ROUNDS[package], warm_up=0, limit=limit)
+        times = interleaved(turns, rounds=where.rounds, limit=limit / len(pairs))
         row["seconds"] = times.median("kdviz")
         if package in turns:
             row["reference_seconds"] = times.median(package)

@@ -15,7 +15,7 @@ from kdviz.datasets.transforms import train_preset
 from kdviz.runs.bench.rounds import interleaved
 from kdviz.runs.bench.workload import Workload, write_folder
 
-BATCHES, WARM_UP = 16, 4  # of one turn; workers have read ahead what is not counted
+BATCHES, WARM_UP = 32, 8  # of one turn; workers have read ahead what is not counted
 
 
 def loading(where: Workload, limit: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Times that can be compared: functions take turns, and medians over the rounds are related."""
+"""Times that can be compared: functions take turns, and a ratio is taken inside each round."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ class Rounds:
         return statistics.median(self.seconds[name])
 
     def ratio(self, name: str, *others: str) -> float:
-        """How many times as long as the others together, median over sum of medians.
+        """How many times as long as the others together, the median over the rounds.
 
-        A machine that is slower for a while is so for every function, as they take turns.
+        A machine that is slower for a while is so for all functions of a round, and their ratio
+        stays as it is.
         """
-        return self.median(name) / sum(self.median(x) for x in others)
+        rounds = zip(self.seconds[name], *(self.seconds[x] for x in others), strict=True)
+        return statistics.median(own / sum(rest) for own, *rest in rounds)
 
 
 def interleaved(

@@ -9,7 +9,15 @@ from kdviz.datasets import DetectionDataset, open_data
 from kdviz.datasets.transforms import train_preset
 from kdviz.detectors import build
 from kdviz.runs.bench.plain import PlainImages, train_plainly
-from kdviz.runs.bench.training import OFF, WARM_UP, _Clock, _spec, _turn, settings_of
+from kdviz.runs.bench.training import (
+    OFF,
+    WARM_UP,
+    _Clock,
+    _spec,
+    _turn,
+    settings_of,
+    steps_of_turn,
+)
 from kdviz.runs.bench.workload import CLASSES, workload, write_folder
 
 
@@ -93,10 +101,10 @@ def test_each_lever_changes_one_thing_and_all_change_every():
 def test_a_turn_times_the_loop(tmp_path):
     where = replace(workload("cpu"), batch=2)
     folder = write_folder(tmp_path / "images", 8, where.file_size)
-    spec = _spec(where, "fcos-shufflenetv2x0.5-c64", folder, {"fused": True}, 1)
+    spec = _spec(where, "fcos-shufflenetv2x0.5-c64", folder, {"fused": True}, steps_of_turn(1, 1))
     assert spec.train.fused is True
     assert spec.train.steps == WARM_UP + 1 + 1
-    turn = _turn(spec, tmp_path, 1)
+    turn = _turn(spec, tmp_path, 1, 1)
     assert 0 < turn() < 60
     assert list(tmp_path.iterdir()) == [folder]  # nothing of a turn stays
 
@@ -104,7 +112,16 @@ def test_a_turn_times_the_loop(tmp_path):
 def test_the_clock_counts_whole_steps(monkeypatch):
     now = iter([10.0, 16.0])
     monkeypatch.setattr("kdviz.runs.bench.training.time.perf_counter", lambda: next(now))
-    clock = _Clock(steps=3)
+    clock = _Clock(laps=1, steps=3)
     for _ in range(WARM_UP + 3 + 1):
         clock()
     assert clock.seconds == 2.0
+
+
+def test_the_fastest_lap_counts(monkeypatch):
+    now = iter([10.0, 16.0, 20.0, 25.0])
+    monkeypatch.setattr("kdviz.runs.bench.training.time.perf_counter", lambda: next(now))
+    clock = _Clock(laps=3, steps=2)
+    for _ in range(steps_of_turn(3, 2)):
+        clock()
+    assert clock.seconds == 2.0  # a lap of 4 seconds, two steps
