@@ -14,6 +14,9 @@ from kdviz.cli.answer import Answer
 def pocket(options: argparse.Namespace) -> Answer:
     """Train and score a method, or all of the scenes matrix, against the student alone."""
     started = time.perf_counter()  # imports are part of what the user waits for
+    from kdviz.runs.pocket.workers import get_ready
+
+    get_ready()
     from kdviz.files import write_json_atomically
     from kdviz.runs.pocket.arms import matrix_methods, methods_of
     from kdviz.runs.pocket.ranks import ranking

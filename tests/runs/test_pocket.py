@@ -2,8 +2,11 @@
 
 import itertools
 import json
+import multiprocessing
 import pickle
 import re
+import subprocess
+import sys
 from concurrent.futures import Future
 
 import pytest
@@ -146,6 +149,22 @@ class TestTrial:
     def test_one_seed_has_no_spread(self):
         with pytest.raises(ValueError, match="at least two different seeds"):
             trial.trial({}, (1,))
+
+    @pytest.mark.skipif(
+        "forkserver" not in multiprocessing.get_all_start_methods(), reason="system cannot fork"
+    )
+    def test_workers_begin_with_their_work_imported_and_we_need_not(self):
+        code = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from kdviz.runs.pocket.workers import WORK, context, get_ready
+get_ready()
+with ProcessPoolExecutor(1, context()) as pool:
+    print(pool.submit(eval, f"{WORK!r} in __import__('sys').modules").result())
+print("torch" in sys.modules)
+"""
+        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        assert told.stdout.split() == [b"True", b"False"]
 
 
 def measured(**values):

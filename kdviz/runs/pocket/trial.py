@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +19,7 @@ from kdviz.files import read_json
 from kdviz.runs import embedded
 from kdviz.runs.compare import ALONE, label_of
 from kdviz.runs.pocket.arms import RECIPE, pocket_spec
+from kdviz.runs.pocket.workers import context
 from kdviz.runs.prepare import load_teacher, open_splits, open_test
 from kdviz.runs.run import run
 from kdviz.runs.scores import Row, Score, compare
@@ -79,8 +79,7 @@ def trial(
     with TemporaryDirectory() if folder is None else nullcontext(str(folder)) as place:
         root = Path(place).resolve()
         root.mkdir(parents=True, exist_ok=True)
-        context = get_context("spawn")
-        with ProcessPoolExecutor(processes, context, _begin, (root,)) as pool:
+        with ProcessPoolExecutor(processes, context(), _begin, (root,)) as pool:
             # Alone and with a teacher at once: only one of the two computes the teacher's maps.
             jobs = [pool.submit(_score, spec, root) for spec in in_order(arms, seeds)]
             taught = pool.submit(_teacher, load_spec(RECIPE))
