@@ -22,6 +22,7 @@ from kdviz.runs.bench.sweeps import sweeps
 from kdviz.runs.bench.tables import tables
 from kdviz.runs.bench.teacher_cost import teacher_cost
 from kdviz.runs.bench.training import training
+from kdviz.runs.bench.waits import waits
 from kdviz.runs.bench.workload import Workload, workload
 from kdviz.runs.environment import environment
 from kdviz.runs.repaints import repaints
@@ -39,19 +40,23 @@ def _repaints(where: Workload, limit: float) -> dict[str, Any]:
 
 
 PARTS: Mapping[str, tuple[Part, float]] = {
-    "overhead": (overhead, 60),
+    "overhead": (overhead, 120),
     "training": (training, 200),
     "teacher": (teacher_cost, 10),
-    "roofline": (roofline, 15),
+    "roofline": (roofline, 40),
+    "waits": (waits, 0),
     "masks": (masks, 15),
     "prototypes": (prototypes, 5),
     "loading": (loading, 25),
     "scaling": (scaling, 10),
-    "sweeps": (sweeps, 15),
+    "sweeps": (sweeps, 60),
     "evaluation": (evaluation, 100),
     "repaints": (_repaints, 60),
 }
-"""Each part and about how many seconds its rounds may take."""
+"""Each part and about how many seconds its rounds may take on a CPU.
+
+A GPU is steadier, and lent by the minute: there it is half of that.
+"""
 
 ON_REQUEST: Mapping[str, tuple[Part, float]] = {"levers_ap": (same_ap, 0)}
 """Parts that take minutes and are measured only where they are named."""
@@ -100,7 +105,7 @@ def measure(
             report.setdefault(name, {**told, "skipped": after, "ratios": {}})
             continue
         torch.manual_seed(SEED)
-        measured = part(where, limit)
+        measured = part(where, limit / 2 if where.on_gpu else limit)
         report[name] = {**told, **measured, "took": round(time.perf_counter() - started, 1)}
         write_json_atomically(file, report, indent=2)  # what is measured stays, whatever follows
         print(f"{name}: {report[name]['took']:.0f} s", flush=True)

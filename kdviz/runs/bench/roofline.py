@@ -19,12 +19,11 @@ from kdviz.runs.bench.workload import Workload
 METHODS = (FGFI, FRS, GKD, Dist2)
 
 
-def ceilings(device: torch.device, rounds: int = 25) -> dict[str, float]:
-    """The machine at its best: FLOP/s of a product and of a convolution, bytes/s of a copy.
+def ceilings(device: torch.device) -> dict[str, tuple[float, Callable[[], object]]]:
+    """What a machine does best: its FLOP, or the bytes it moves, and a call that does no more.
 
     Args:
         device: where.
-        rounds: the fastest of them counts, as these are limits.
     """
     large = device.type == "cuda"
     side = 8192 if large else 1024
@@ -44,10 +43,7 @@ def ceilings(device: torch.device, rounds: int = 25) -> dict[str, float]:
     if large:
         short, other = a.bfloat16(), b.bfloat16()
         work["matrix product, bfloat16"] = (2 * side**3, lambda: short @ other)
-    with torch.no_grad():
-        turns = {name: stopwatch(function) for name, (_, function) in work.items()}
-        times = interleaved(turns, rounds=rounds)
-    return {name: amount / min(times.seconds[name]) for name, (amount, _) in work.items()}
+    return work
 
 
 def roofline(where: Workload, limit: float) -> dict[str, Any]:
@@ -67,9 +63,11 @@ def roofline(where: Workload, limit: float) -> dict[str, Any]:
         trainee = Trainee(student, teacher, [method(student, teacher).to(where.device)])
         trainee.refresh(0, [(images, targets)])
         steps[f"step with {method.__name__}"] = train_step(trainee, images, targets)
-    best = ceilings(where.device)
-    turns = {name: stopwatch(step) for name, step in steps.items()}
+    limits = ceilings(where.device)
+    calls = {**{name: call for name, (_, call) in limits.items()}, **steps}
+    turns = {name: stopwatch(call, tries=3) for name, call in calls.items()}
     times = interleaved(turns, rounds=where.rounds, limit=limit)
+    best = {name: amount / min(times.seconds[name]) for name, (amount, _) in limits.items()}
     flops = max(best["matrix product"], best["convolution"])
     rows = []
     for name, step in steps.items():

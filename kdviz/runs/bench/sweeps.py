@@ -19,6 +19,7 @@ from kdviz.runs.bench.workload import Workload
 
 BOXES = (1, 4, 16, 64)
 PROTOTYPES = (1, 5, 10, 20, 40)
+ROUNDS, TRIES = 7, 3
 Turns = dict[tuple[str, int], Callable[[], float]]
 
 SIZES = {"cpu": (64, 128, 192, 256), "cuda": (320, 480, 640, 800)}
@@ -71,7 +72,9 @@ def _boxes(where: Workload, limit: float) -> list[dict[str, Any]]:
 def _prototypes(where: Workload, limit: float) -> list[dict[str, Any]]:
     student, teacher = torch.randn(2, 1000, 256, device=where.device).abs()
     turns: Turns = {
-        (GKD.__name__, count): stopwatch(partial(select_prototypes, student, teacher, count))
+        (GKD.__name__, count): stopwatch(
+            partial(select_prototypes, student, teacher, count), tries=TRIES
+        )
         for count in PROTOTYPES
     }
     return _timed(turns, limit)
@@ -85,7 +88,9 @@ def _steps(
     for method in (FGFI, FRS):
         fresh = method(student, teacher).to(device)
         trainees[method.__name__] = Trainee(student, teacher, [fresh])
-    return {name: stopwatch(train_step(x, images, targets)) for name, x in trainees.items()}
+    return {
+        name: stopwatch(train_step(x, images, targets), tries=TRIES) for name, x in trainees.items()
+    }
 
 
 def _crowded(size: Sequence[int], count: int, seed: int) -> dict[str, torch.Tensor]:
@@ -101,7 +106,7 @@ def _crowded(size: Sequence[int], count: int, seed: int) -> dict[str, torch.Tens
 
 def _timed(turns: dict[tuple[str, int], Callable[[], float]], limit: float) -> list[dict[str, Any]]:
     named = {f"{what} {value}": turn for (what, value), turn in turns.items()}
-    times = interleaved(named, rounds=5, limit=limit)
+    times = interleaved(named, rounds=ROUNDS, limit=limit)
     first: dict[str, int] = {}
     rows = []
     for what, value in turns:

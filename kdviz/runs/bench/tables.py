@@ -127,6 +127,19 @@ def _roofline(part: Mapping[str, Any]) -> str:
     )
 
 
+def _waits(part: Mapping[str, Any]) -> str:
+    rows = [
+        [x["step"], "; ".join(f"{what} ({count})" for what, count in x["waits"].items()) or "-"]
+        for x in part["rows"]
+    ]
+    return (
+        "A step without values, on a CUDA device that need not be there: copies that wait, by the "
+        "file that asks, or the first operation that needs a value, which ends the search. The "
+        "levers `channels_last`, `batched_losses` and `device_preprocessing` are pulled, but for "
+        f"torchvision's way.\n\n{grid(['step', 'waits for'], rows)}"
+    )
+
+
 def _masks(part: Mapping[str, Any]) -> str:
     return (
         f"FGFI masks of {part['boxes']} boxes, 800 x 1333, finest level: {_ms(part['seconds'])} "
@@ -213,6 +226,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "training": _training,
     "teacher": _teacher,
     "roofline": _roofline,
+    "waits": _waits,
     "masks": _masks,
     "prototypes": _prototypes,
     "loading": _loading,
