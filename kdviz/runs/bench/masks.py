@@ -30,10 +30,10 @@ def masks(where: Workload, limit: float, boxes: int = 100) -> dict[str, Any]:
     imitation_mask(anchors, truth)
     extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     turns = {
-        "all at once": stopwatch(lambda: imitation_mask(anchors, truth), tries=3),
-        "one by one": stopwatch(lambda: _one_by_one(anchors, truth), tries=3),
+        "all at once": stopwatch(lambda: imitation_mask(anchors, truth)),
+        "one by one": stopwatch(lambda: _one_by_one(anchors, truth)),
     }
-    times = interleaved(turns, rounds=2 * where.rounds, limit=limit)
+    times = interleaved(turns, rounds=10 * where.rounds, limit=limit)
     ratio = times.ratio("one by one", "all at once")
     return {
         "boxes": boxes,

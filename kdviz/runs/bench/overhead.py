@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from kdviz.engine.trainee import Trainee
@@ -21,11 +20,10 @@ def overhead(where: Workload, limit: float) -> dict[str, Any]:
     """
     student, teacher = where.pair()
     images, targets = where.images(where.pair_batch)
-    fastest = partial(stopwatch, tries=3)
     turns: dict[str, Callable[[], float]] = {
-        "student": fastest(train_step(Trainee(student), images, targets)),
-        "features": fastest(teach(teacher, student, images, targets, head=False)),
-        "head": fastest(teach(teacher, student, images, targets, head=True)),
+        "student": stopwatch(train_step(Trainee(student), images, targets)),
+        "features": stopwatch(teach(teacher, student, images, targets, head=False)),
+        "head": stopwatch(teach(teacher, student, images, targets, head=True)),
     }
     alone = kept_megabytes(Trainee(student), images, targets)
     megabytes, teaches = {}, {}
@@ -37,8 +35,8 @@ def overhead(where: Workload, limit: float) -> dict[str, Any]:
         )
         trainee = Trainee(student, teacher, [fresh])
         megabytes[name] = kept_megabytes(trainee, images, targets) - alone
-        turns[name] = fastest(train_step(trainee, images, targets))
-    times = interleaved(turns, rounds=where.rounds, limit=limit)
+        turns[name] = stopwatch(train_step(trainee, images, targets))
+    times = interleaved(turns, rounds=2 * where.rounds, limit=limit)
     rows = [
         {
             "method": name,

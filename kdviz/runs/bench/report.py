@@ -45,11 +45,11 @@ PARTS: Mapping[str, tuple[Part, float]] = {
     "teacher": (teacher_cost, 10),
     "roofline": (roofline, 40),
     "waits": (waits, 0),
-    "masks": (masks, 15),
+    "masks": (masks, 25),
     "prototypes": (prototypes, 5),
     "loading": (loading, 25),
     "scaling": (scaling, 10),
-    "sweeps": (sweeps, 60),
+    "sweeps": (sweeps, 75),
     "evaluation": (evaluation, 100),
     "repaints": (_repaints, 60),
 }

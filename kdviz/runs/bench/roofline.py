@@ -65,8 +65,8 @@ def roofline(where: Workload, limit: float) -> dict[str, Any]:
         steps[f"step with {method.__name__}"] = train_step(trainee, images, targets)
     limits = ceilings(where.device)
     calls = {**{name: call for name, (_, call) in limits.items()}, **steps}
-    turns = {name: stopwatch(call, tries=3) for name, call in calls.items()}
-    times = interleaved(turns, rounds=where.rounds, limit=limit)
+    turns = {name: stopwatch(call) for name, call in calls.items()}
+    times = interleaved(turns, rounds=3 * where.rounds, limit=limit)
     best = {name: amount / min(times.seconds[name]) for name, (amount, _) in limits.items()}
     flops = max(best["matrix product"], best["convolution"])
     rows = []

@@ -69,19 +69,15 @@ def interleaved(
     return Rounds(seconds)
 
 
-def stopwatch(
-    function: Callable[[], object], *, repeats: int = 1, tries: int = 1
-) -> Callable[[], float]:
+def stopwatch(function: Callable[[], object], repeats: int = 1) -> Callable[[], float]:
     """The function as one that returns the seconds of a call, on a GPU until that is done.
 
     Args:
         function: what is timed.
         repeats: calls in a row, for what is too short to be timed alone; their mean is taken.
-        tries: the fastest of so many counts, as whatever else a machine does only adds to a time.
-            What is compared must have equally many.
     """
 
-    def once() -> float:
+    def timed() -> float:
         wait_for_gpu()
         started = time.perf_counter()
         for _ in range(repeats):
@@ -89,7 +85,7 @@ def stopwatch(
         wait_for_gpu()
         return (time.perf_counter() - started) / repeats
 
-    return lambda: min(once() for _ in range(tries))
+    return timed
 
 
 def wait_for_gpu() -> None:

@@ -19,7 +19,7 @@ from kdviz.runs.bench.workload import Workload
 
 BOXES = (1, 4, 16, 64)
 PROTOTYPES = (1, 5, 10, 20, 40)
-ROUNDS, TRIES = 7, 3
+ROUNDS = 25
 Turns = dict[tuple[str, int], Callable[[], float]]
 
 SIZES = {"cpu": (64, 128, 192, 256), "cuda": (320, 480, 640, 800)}
@@ -51,7 +51,7 @@ def _image_sizes(where: Workload, limit: float) -> list[dict[str, Any]]:
     for size in SIZES[where.device.type]:
         square = replace(where, file_size=(size, size), network_size=(size, size))
         student, teacher = square.pair()
-        images, targets = square.images(where.pair_batch)
+        images, targets = square.images(where.pair_batch // 2)
         turns |= {(name, size): turn for name, turn in
                   _steps(student, teacher, images, targets).items()}  # fmt: skip
     return _timed(turns, limit)
@@ -59,7 +59,7 @@ def _image_sizes(where: Workload, limit: float) -> list[dict[str, Any]]:
 
 def _boxes(where: Workload, limit: float) -> list[dict[str, Any]]:
     student, teacher = where.pair()
-    images, _ = where.images(where.pair_batch)
+    images, _ = where.images(where.pair_batch // 2)
     turns: Turns = {}
     for count in BOXES:
         targets = [_crowded(image.shape[-2:], count, k) for k, image in enumerate(images)]
@@ -72,9 +72,7 @@ def _boxes(where: Workload, limit: float) -> list[dict[str, Any]]:
 def _prototypes(where: Workload, limit: float) -> list[dict[str, Any]]:
     student, teacher = torch.randn(2, 1000, 256, device=where.device).abs()
     turns: Turns = {
-        (GKD.__name__, count): stopwatch(
-            partial(select_prototypes, student, teacher, count), tries=TRIES
-        )
+        (GKD.__name__, count): stopwatch(partial(select_prototypes, student, teacher, count))
         for count in PROTOTYPES
     }
     return _timed(turns, limit)
@@ -88,9 +86,7 @@ def _steps(
     for method in (FGFI, FRS):
         fresh = method(student, teacher).to(device)
         trainees[method.__name__] = Trainee(student, teacher, [fresh])
-    return {
-        name: stopwatch(train_step(x, images, targets), tries=TRIES) for name, x in trainees.items()
-    }
+    return {name: stopwatch(train_step(x, images, targets)) for name, x in trainees.items()}
 
 
 def _crowded(size: Sequence[int], count: int, seed: int) -> dict[str, torch.Tensor]:
