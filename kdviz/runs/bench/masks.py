@@ -61,10 +61,10 @@ def prototypes(
     few = 300  # the naive way takes minutes for all of them, and grows with their square
     turns = {
         "all": stopwatch(lambda: select_prototypes(student, teacher, count)),
-        "few": stopwatch(lambda: select_prototypes(student[:few], teacher[:few], 1)),
+        "few": stopwatch(lambda: select_prototypes(student[:few], teacher[:few], 1), repeats=20),
         "naive": stopwatch(lambda: _first_prototype(student[:few], teacher[:few])),
     }
-    times = interleaved(turns, rounds=5, limit=limit)
+    times = interleaved(turns, rounds=where.rounds, limit=limit)
     ratio = times.ratio("naive", "few")
     return {
         "instances": instances,

@@ -46,7 +46,7 @@ PARTS: Mapping[str, tuple[Part, float]] = {
     "roofline": (roofline, 40),
     "waits": (waits, 0),
     "masks": (masks, 25),
-    "prototypes": (prototypes, 5),
+    "prototypes": (prototypes, 20),
     "loading": (loading, 25),
     "scaling": (scaling, 10),
     "sweeps": (sweeps, 75),

@@ -188,7 +188,8 @@ def _sweeps(part: Mapping[str, Any]) -> str:
         seconds = {(x["what"], x["value"]): _ms(x["seconds"]) for x in found}
         rows = [[name, *(seconds[name, value] for value in values)] for name in names]
         lines.append(grid([f"ms by {axis}", *map(str, values)], rows))
-    return "\n\n".join(lines)
+    images = part["workload"]["pair_batch"] // 2
+    return f"{images} images a step.\n\n" + "\n\n".join(lines)
 
 
 def _evaluation(part: Mapping[str, Any]) -> str:
