@@ -206,13 +206,10 @@ def _evaluation(part: Mapping[str, Any]) -> str:
 
 
 def _levers_ap(part: Mapping[str, Any]) -> str:
-    rows = [
-        [x["levers"], str(x["seed"]), f"{x['AP']:.3f}", f"{x['images_per_second']:.0f}"]
-        for x in part["rows"]
-    ]
+    rows = [[x["levers"], str(x["seed"]), f"{x['AP']:.3f}"] for x in part["rows"]]
     return (
         f"FCOS on scenes, {part['steps']} steps.\n\n"
-        f"{grid(['levers', 'seed', 'AP', 'images/s'], rows)}\n\n"
+        f"{grid(['levers', 'seed', 'AP'], rows)}\n\n"
         f"With all levers the mean AP differs by {part['difference']:+.3f}; two seeds of the same "
         f"setting differ by up to {part['spread_of_seeds']:.3f}."
     )
