@@ -69,3 +69,10 @@ def test_every_module_imports_alone_and_silently():
     told = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     assert told.stdout == ""
+
+
+def test_to_look_at_a_map_nobody_waits_for_lightning():
+    modules = "kdviz.runs.lessons, kdviz.runs.explore, kdviz.engine.train"
+    code = f"import sys, {modules}; print('lightning' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert told.stdout.strip() == "False"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -16,6 +15,9 @@ from kdviz.detectors.parts import DetectorParts, in_eval
 from kdviz.engine.coco_eval import evaluate_coco, to_coco_results
 from kdviz.engine.coco_metrics import CocoMetrics
 from kdviz.structures import Detection
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 Results = list[dict[str, Any]]
 
@@ -39,7 +41,11 @@ def detect(
         workers: processes that load images.
         fabric: precision and processes; None uses one process and float32, where the model is.
     """
-    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    if fabric is None:
+        # It takes seconds to import, which who only looks at a map need not wait for.
+        from lightning.fabric import Fabric
+
+        fabric = Fabric(accelerator="cpu", devices=1)
     device = next(parts.model.parameters()).device
     dataset = DetectionDataset(data, eval_preset())
     loader = eval_loader(dataset, batch_size, workers, fabric.global_rank, fabric.world_size)

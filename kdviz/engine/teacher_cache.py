@@ -13,10 +13,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
@@ -27,6 +26,9 @@ from kdviz.datasets.transforms import Preset, mirror, train_preset
 from kdviz.detectors.parts import DetectorParts, Pass, in_eval, name_maps
 from kdviz.files import write_json_atomically
 from kdviz.structures import Batch, Pyramid, Target
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 VIEWS: Mapping[Preset, tuple[bool, ...]] = {"none": (False,), "flip": (False, True)}
 """Augmentations with few outcomes, and whether each of them mirrors the image."""

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -27,6 +26,9 @@ from kdviz.engine.history import History
 from kdviz.engine.levers import Levers, lay_out, pulled
 from kdviz.engine.trainee import Images, Targets, Trainee, term_of
 from kdviz.methods.base import TermWeight
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 LoaderFactory = Callable[[int], DataLoader]
 """Batches from a given step on, as ``(images, targets)``."""
@@ -202,6 +204,9 @@ def make_fabric(config: TrainConfig) -> Fabric:
             "train.accelerator is 'gpu' but PyTorch sees no CUDA device; "
             "use train.accelerator=auto (or cpu), or install a CUDA build of PyTorch"
         )
+    # It takes seconds to import, which who only looks at a map need not wait for.
+    from lightning.fabric import Fabric
+
     fabric = Fabric(
         accelerator="cuda" if config.accelerator == "gpu" else config.accelerator,
         devices=config.devices,

@@ -6,10 +6,10 @@ import os
 import platform
 import re
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 import torchvision
 
@@ -25,7 +25,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
-        "lightning": lightning.__version__,
+        "lightning": version("lightning"),
         "gpu": gpu,
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
 from kdviz.datasets import open_data
@@ -26,6 +25,9 @@ from kdviz.engine.trainee import Trainee
 from kdviz.methods import Method, TermWeight, method_named
 from kdviz.runs.checkpoints import read_metadata, sha256
 from kdviz.runs.spec import DataSpec, ModelSpec, RunSpec, TeacherSpec
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 CACHE = Path("data/cache")
 """Where rendered scenes are kept, below the folder the command runs in."""
