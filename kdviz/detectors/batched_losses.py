@@ -137,9 +137,8 @@ def matched_at_once(
     """
     model: Any = parts.model
     anchors = anchors_of(output)[0]
-    unnamed = [each.new_zeros(len(each), dtype=torch.int64) for each in boxes]
     truth = PaddedTargets.of(
-        [{"boxes": each, "labels": none} for each, none in zip(boxes, unnamed, strict=True)]
+        [{"boxes": x, "labels": x.new_zeros(len(x), dtype=torch.int64)} for x in boxes]
     )
     if isinstance(parts, FCOSParts):
         return assign_points(anchors, truth, output.slots, model.center_sampling_radius)

@@ -3,13 +3,12 @@
 import pytest
 import torch
 
-from kdviz.detectors import build, freeze
 from kdviz.engine.levers import Levers
 from kdviz.engine.trainee import Trainee
 from kdviz.methods import FGFI, GID, METHODS
 from kdviz.runs.bench import waits
 from kdviz.runs.bench.tables import part_table
-from kdviz.runs.bench.waits import waits_of
+from kdviz.runs.bench.waits import small_detector, taught_by, waits_of
 from kdviz.runs.bench.workload import workload
 
 WAITING = {
@@ -20,28 +19,21 @@ WAITING = {
 ENVIRONMENT = ("gpu", "cpu", "threads", "torch", "torchvision", "python", "commit")
 
 
-def detector(name):
-    return build(name, 5, min_size=96, max_size=96)
-
-
 @pytest.mark.parametrize("name", ["fcos-shufflenetv2x0.5-c64", "retinanet-shufflenetv2x0.5-c16"])
 def test_a_student_alone_waits_for_nothing(name):
-    assert not waits_of(Trainee(detector(name)))
-    assert waits_of(Trainee(detector(name)), Levers())  # torchvision's way does: we can see it
+    assert not waits_of(Trainee(small_detector(name)))
+    assert waits_of(
+        Trainee(small_detector(name)), Levers()
+    )  # torchvision's way does: we can see it
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
 def test_methods_wait_where_we_say_so_and_nowhere_else(method):
-    student, teacher = (detector("fcos-shufflenetv2x0.5-c64") for _ in range(2))
-    chosen = method(student, freeze(teacher))
-    trainee = Trainee(student, teacher, [chosen])
-    box = {"boxes": torch.tensor([[8.0, 8.0, 60.0, 60.0]]), "labels": torch.tensor([1])}
-    trainee.refresh(0, [([torch.rand(3, 96, 96)], [box])])
-    assert bool(waits_of(trainee)) == (method.__name__ in WAITING)
+    assert bool(waits_of(taught_by(method))) == (method.__name__ in WAITING)
 
 
 def test_a_copy_that_waits_is_told_with_its_file(monkeypatch):
-    trainee = Trainee(detector("fcos-shufflenetv2x0.5-c64"))
+    trainee = Trainee(small_detector("fcos-shufflenetv2x0.5-c64"))
     asked = trainee.forward
 
     def forward(images, targets):

@@ -61,9 +61,10 @@ def training(where: Workload, limit: float) -> dict[str, Any]:
     turn are timed as one.
     """
     laps, steps = (1, 8) if where.on_gpu else (5, 1)
+    total = steps_of_turn(laps, steps)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="kdviz-bench-") as temporary:
-        count = steps_of_turn(laps, steps) * where.batch
+        count = total * where.batch
         folder = write_folder(Path(temporary) / "images", count, where.file_size)
         for family, detector in FAMILIES.items():
             settings, skipped = settings_of(where)
@@ -74,7 +75,6 @@ def training(where: Workload, limit: float) -> dict[str, Any]:
                 "torchvision": _plain_turn(where, f"{family}-{where.trained}", folder, laps, steps)
             }
             for name, changed in settings.items():
-                total = steps_of_turn(laps, steps)
                 spec = _spec(where, f"{family}-{where.trained}", folder, changed, total)
                 turns[name] = _turn(spec, Path(temporary), laps, steps)
             times = interleaved(turns, rounds=where.rounds, limit=limit / len(FAMILIES))

@@ -24,10 +24,11 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import kdviz
-from kdviz.detectors import build, freeze
+from kdviz.detectors import DetectorParts, build, freeze
 from kdviz.engine.levers import Levers, pulled
 from kdviz.engine.trainee import Trainee
 from kdviz.methods import METHODS
+from kdviz.methods.base import Method
 from kdviz.runs.bench.workload import Workload
 
 PULLED = Levers(channels_last=True, batched_losses=True, device_preprocessing=True)
@@ -43,15 +44,26 @@ def waits(where: Workload, limit: float) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for family, name in STUDENTS.items():
         for words, levers in ((", torchvision's way", Levers()), (", alone", PULLED)):
-            found = waits_of(Trainee(_small(name)), levers)
+            found = waits_of(Trainee(small_detector(name)), levers)
             rows.append({"step": f"{family}{words}", "waits": dict(found)})
     for method in METHODS:
-        student, teacher = (_small(STUDENTS["FCOS"]) for _ in range(2))
-        trainee = Trainee(student, teacher, [method(student, freeze(teacher))])
-        box = {"boxes": torch.tensor([[8.0, 8.0, 60.0, 60.0]]), "labels": torch.tensor([1])}
-        trainee.refresh(0, [([torch.rand(3, SIDE, SIDE)], [box])])
-        rows.append({"step": f"FCOS with {method.__name__}", "waits": dict(waits_of(trainee))})
+        found = waits_of(taught_by(method))
+        rows.append({"step": f"FCOS with {method.__name__}", "waits": dict(found)})
     return {"rows": rows, "ratios": {}}
+
+
+def small_detector(name: str) -> DetectorParts:
+    """A detector of a few classes for small images, with random weights."""
+    return build(name, CLASSES, min_size=SIDE, max_size=SIDE)
+
+
+def taught_by(method: type[Method]) -> Trainee:
+    """A small FCOS with a teacher of its kind and this method, ready for its first step."""
+    student, teacher = (small_detector(STUDENTS["FCOS"]) for _ in range(2))
+    trainee = Trainee(student, teacher, [method(student, freeze(teacher))])
+    box = {"boxes": torch.tensor([[8.0, 8.0, 60.0, 60.0]]), "labels": torch.tensor([1])}
+    trainee.refresh(0, [([torch.rand(3, SIDE, SIDE)], [box])])
+    return trainee
 
 
 def waits_of(
@@ -139,7 +151,3 @@ def _without_page_locking() -> Iterator[None]:
         yield
     finally:
         tensor.pin_memory = kept
-
-
-def _small(name: str) -> Any:
-    return build(name, CLASSES, min_size=SIDE, max_size=SIDE)
