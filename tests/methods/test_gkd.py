@@ -633,15 +633,18 @@ class TestInDetectors:
         """On a GPU they stay, so that nobody has to count the others."""
         student, teacher = detectors(family)
         batch = scene(student)
-        method = ready(student, teacher, batch)
         told = []
         for keep in (lambda every: every, gkd_positives.only_positives):
             monkeypatch.setattr(gkd_positives, "only_positives", keep)
             seen, taught = Pass(student, batch), Pass(teacher, batch)
-            for seed, x in enumerate((seen, taught)):
+            for seed, x in enumerate((seen, taught)):  # those of an untrained SSD can all be 0
                 generator = torch.Generator().manual_seed(seed)
+                maps = [torch.randn(m.shape, generator=generator) for m in x.features.maps]
+                x.features = x.features.with_maps(maps)
                 logits = torch.randn(x.output.logits.shape, generator=generator)
                 x.output = replace(x.output, logits=logits.requires_grad_(x is seen))
+            method = GKD(student, teacher)
+            method.refresh([(seen, taught, batch)])
             loss = method(seen, taught, batch).losses["gkd_soft"]
             told.append((loss, *torch.autograd.grad(loss, seen.output.logits)))
         assert told[0][0] > 0
