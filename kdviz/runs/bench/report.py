@@ -40,23 +40,20 @@ def _repaints(where: Workload, limit: float) -> dict[str, Any]:
 
 
 PARTS: Mapping[str, tuple[Part, float]] = {
-    "overhead": (overhead, 120),
-    "training": (training, 200),
-    "teacher": (teacher_cost, 10),
-    "roofline": (roofline, 40),
+    "overhead": (overhead, 50),
+    "training": (training, 70),
+    "teacher": (teacher_cost, 8),
+    "roofline": (roofline, 25),
     "waits": (waits, 0),
-    "masks": (masks, 25),
-    "prototypes": (prototypes, 20),
-    "loading": (loading, 25),
+    "masks": (masks, 15),
+    "prototypes": (prototypes, 10),
+    "loading": (loading, 20),
     "scaling": (scaling, 10),
-    "sweeps": (sweeps, 75),
-    "evaluation": (evaluation, 100),
+    "sweeps": (sweeps, 60),
+    "evaluation": (evaluation, 40),
     "repaints": (_repaints, 60),
 }
-"""Each part and about how many seconds its rounds may take on a CPU.
-
-A GPU is steadier, and lent by the minute: there it is half of that.
-"""
+"""Each part and about how many seconds its rounds may take."""
 
 ON_REQUEST: Mapping[str, tuple[Part, float]] = {"levers_ap": (same_ap, 0)}
 """Parts that take minutes and are measured only where they are named."""
@@ -105,7 +102,7 @@ def measure(
             report.setdefault(name, {**told, "skipped": after, "ratios": {}})
             continue
         torch.manual_seed(SEED)
-        measured = part(where, limit / 2 if where.on_gpu else limit)
+        measured = part(where, limit)
         report[name] = {**told, **measured, "took": round(time.perf_counter() - started, 1)}
         write_json_atomically(file, report, indent=2)  # what is measured stays, whatever follows
         print(f"{name}: {report[name]['took']:.0f} s", flush=True)

@@ -48,12 +48,14 @@ def sweeps(where: Workload, limit: float) -> dict[str, Any]:
 
 def _image_sizes(where: Workload, limit: float) -> list[dict[str, Any]]:
     turns: Turns = {}
-    for size in SIZES[where.device.type]:
+    sizes = SIZES[where.device.type]
+    for size in sizes:
         square = replace(where, file_size=(size, size), network_size=(size, size))
         student, teacher = square.pair()
         images, targets = square.images(where.pair_batch // 2)
+        often = sizes[-1] // size  # what is over soon is heard of more often
         turns |= {(name, size): turn for name, turn in
-                  _steps(student, teacher, images, targets).items()}  # fmt: skip
+                  _steps(student, teacher, images, targets, often).items()}  # fmt: skip
     return _timed(turns, limit)
 
 
@@ -79,14 +81,20 @@ def _prototypes(where: Workload, limit: float) -> list[dict[str, Any]]:
 
 
 def _steps(
-    student: DetectorParts, teacher: DetectorParts, images: Images, targets: Targets
+    student: DetectorParts,
+    teacher: DetectorParts,
+    images: Images,
+    targets: Targets,
+    repeats: int = 1,
 ) -> dict[str, Callable[[], float]]:
     device = images[0].device
     trainees = {"student": Trainee(student)}
     for method in (FGFI, FRS):
         fresh = method(student, teacher).to(device)
         trainees[method.__name__] = Trainee(student, teacher, [fresh])
-    return {name: stopwatch(train_step(x, images, targets)) for name, x in trainees.items()}
+    return {
+        name: stopwatch(train_step(x, images, targets), repeats) for name, x in trainees.items()
+    }
 
 
 def _crowded(size: Sequence[int], count: int, seed: int) -> dict[str, torch.Tensor]:
@@ -101,7 +109,9 @@ def _crowded(size: Sequence[int], count: int, seed: int) -> dict[str, torch.Tens
 
 
 def _timed(turns: dict[tuple[str, int], Callable[[], float]], limit: float) -> list[dict[str, Any]]:
-    named = {f"{what} {value}": turn for (what, value), turn in turns.items()}
+    names = list(dict.fromkeys(what for what, _ in turns))  # whose turns follow each other
+    ordered = sorted(turns, key=lambda turn: names.index(turn[0]))
+    named = {f"{what} {value}": turns[what, value] for what, value in ordered}
     times = interleaved(named, rounds=ROUNDS, limit=limit)
     first: dict[str, int] = {}
     rows = []

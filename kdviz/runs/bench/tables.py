@@ -47,7 +47,18 @@ def measured_with(part: Mapping[str, Any]) -> str:
     return (
         f"`{part['command']}`, seed {part['seed']}; {where['gpu'] or where['cpu']}, {threads}; "
         f"torch {where['torch']}, torchvision {where['torchvision']}, Python {where['python']}, "
-        f"commit {where['commit']}."
+        f"commit {where['commit']}.{_spread(part)}"
+    )
+
+
+def _spread(part: Mapping[str, Any]) -> str:
+    """In how many processes a part was measured, and how well they agree on its ratios."""
+    if part.get("processes", 1) == 1 or not part["ratios"]:
+        return ""
+    worst = max(part["spread"], key=part["spread"].__getitem__)
+    return (
+        f" The median of {part['processes']} processes; their ratios lie at most "
+        f"{part['spread'][worst]:.0%} apart ({worst})."
     )
 
 
