@@ -265,4 +265,4 @@ def _better_read(
 
 def _signed(estimate: Estimate) -> str:
     low, high = estimate.interval()
-    return f"{estimate.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{estimate.value:+z.3f} [{low:+z.3f}, {high:+z.3f}]"

@@ -34,7 +34,7 @@ class RankCorrelation:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return f"none (n = {self.count})"
-        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}] (n = {self.count})"
+        return f"{self.value:+z.2f} [{self.low:+z.2f}, {self.high:+z.2f}] (n = {self.count})"
 
 
 def rank_correlation(first: Any, second: Any) -> RankCorrelation:

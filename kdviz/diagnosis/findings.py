@@ -77,7 +77,7 @@ def findings(diagnosis: Diagnosis, causes: Sequence[FactorFinding] = ()) -> list
 def signed(estimate: Estimate) -> str:
     """A difference with its interval: ``+0.121 [+0.087, +0.157]``."""
     low, high = estimate.interval()
-    return f"{estimate.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{estimate.value:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
 
 
 def _score(diagnosis: Diagnosis) -> Iterator[Finding]:
@@ -182,7 +182,7 @@ def _causes(causes: Sequence[FactorFinding]) -> Iterator[Finding]:
             continue
         told = (
             f"The gap in recall between teacher and student is wider for objects that are {wide}: "
-            f"{hardest.gap.value:+.3f} against {other.gap.value:+.3f}. They hold "
+            f"{hardest.gap.value:+z.3f} against {other.gap.value:+z.3f}. They hold "
             f"{hardest.explains.value:.0%} of it"
         )
         if hardest.gain is not None and hardest.closed is not None:

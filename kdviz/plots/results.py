@@ -137,8 +137,8 @@ def ap_differences(
                   alpha=0.6, markeredgewidth=0)  # fmt: skip
         axes.plot([mean], [row], "D", color=colour, markersize=6.5,
                   markerfacecolor=colour if decided else PAPER)  # fmt: skip
-        text = f"{mean:+.3f}"
-        text += ", 1 seed" if span is None else f", {span[0]:+.3f} to {span[1]:+.3f}"
+        text = f"{mean:+z.3f}"
+        text += ", 1 seed" if span is None else f", {span[0]:+z.3f} to {span[1]:+z.3f}"
         axes.text(1.02, row, text, size=LABEL_SIZE, va="center",
                   transform=axes.get_yaxis_transform())  # fmt: skip
         reach = max([reach, *np.abs(seeds), *np.abs(span or ())])

@@ -94,7 +94,7 @@ def _title(finding: Any, titles: Mapping[str, str]) -> str:
         return name
     value, low, high = span(finding.contrast)
     mark = f"{SURE} " if leaves_out_zero(finding.contrast) else ""
-    return f"{mark}{name}\ngap {value:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{mark}{name}\ngap {value:+z.2f} [{low:+z.2f}, {high:+z.2f}]"
 
 
 def _told(part: Any) -> str:

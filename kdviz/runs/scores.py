@@ -160,9 +160,9 @@ def table(rows: Sequence[Row], metric: str = "AP", *, times: bool = False) -> st
     head += f"  {'95 % interval':<16}  " + ("seconds  " if times else "") + "verdict"
     lines = [head]
     for row in rows:
-        shown = "" if row.is_baseline or not row.differences else f"{row.difference:+.3f}"
+        shown = "" if row.is_baseline or not row.differences else f"{row.difference:+z.3f}"
         low_high = row.interval
-        span = "" if low_high is None else f"{low_high[0]:+.3f} to {low_high[1]:+.3f}"
+        span = "" if low_high is None else f"{low_high[0]:+z.3f} to {low_high[1]:+z.3f}"
         line = f"{row.method:<{wide}}  {row.steps:>6}  {len(row.values):>5}  {row.mean:>6.3f}"
         line += f"  {shown:>10}  {span:<16}  " + (f"{row.seconds:>7.0f}  " if times else "")
         lines.append(line + row.verdict)

@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kdviz.runs.embedded import FOLDER
+
+RERUN = FOLDER / "bench_rerun.json"
+"""A second report of the machine of ``bench.json``."""
+
+TOLERANCE = 0.1
+
 
 @dataclass(frozen=True)
 class Change:
@@ -28,6 +35,11 @@ class Change:
         """The change over the old ratio: 0.1 is a tenth more."""
         return self.new / self.old - 1
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it lies within `TOLERANCE`."""
+        return abs(self.relative) <= TOLERANCE
+
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Every ratio that both reports hold, the one that changed most first.
@@ -45,14 +57,14 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     return sorted(changes, key=lambda change: -abs(change.relative))
 
 
-def comparison(changes: list[Change], tolerance: float = 0.1) -> str:
-    """The largest change of each part as a table, and how many lie beyond the tolerance."""
+def comparison(changes: list[Change]) -> str:
+    """The largest change of each part as a table, and how many ratios changed more than a bit."""
     lines = ["| part | ratio that changed most | old | new | change |", "|---|---|---|---|---|"]
     for part in dict.fromkeys(change.part for change in changes):
         one = next(change for change in changes if change.part == part)
         lines.append(
             f"| {part} | {one.ratio} | {one.old:.3g} | {one.new:.3g} | {one.relative:+.1%} |"
         )
-    beyond = sum(abs(change.relative) > tolerance for change in changes)
-    lines += ["", f"{beyond} of {len(changes)} ratios changed by more than {tolerance:.0%}."]
+    beyond = sum(not change.is_small for change in changes)
+    lines += ["", f"{beyond} of {len(changes)} ratios changed by more than {TOLERANCE:.0%}."]
     return "\n".join(lines)

@@ -35,7 +35,7 @@ def loading(where: Workload, limit: float) -> dict[str, Any]:
         }
         for n in counts
     ]
-    ratios = {f"{row['workers']} workers over none": row["over_none"] for row in rows}
+    ratios = {f"{row['workers']} workers over none": row["over_none"] for row in rows[1:]}
     return {"rows": rows, "cores": os.cpu_count(), "ratios": ratios}
 
 

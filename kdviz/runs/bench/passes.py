@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kdviz.files import read_json, write_atomically, write_json_atomically
-from kdviz.runs.bench.report import OUT, PARTS
+from kdviz.runs.bench.report import OUT, PARTS, known_parts
 from kdviz.runs.bench.tables import tables
 from kdviz.runs.bench.workload import workload
 
@@ -43,8 +43,10 @@ def measure_in_passes(
         and ``spread``: by ratio, how far the largest lies above the smallest, over the latter.
 
     Raises:
+        ValueError: there is no such part.
         subprocess.CalledProcessError: a process failed, and has said why.
     """
+    known_parts(chosen)
     if passes is None:
         passes = 1 if workload().on_gpu else ON_CPU
     file, folders = out / "bench.json", out / "passes"

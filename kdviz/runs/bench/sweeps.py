@@ -42,6 +42,7 @@ def sweeps(where: Workload, limit: float) -> dict[str, Any]:
         f"{row['what']}, {axis} {row['value']}": row["over_first"]
         for axis, each in found.items()
         for row in each
+        if row["value"] != each[0]["value"]
     }
     return {"axes": found, "rows": len(rows), "ratios": ratios}
 

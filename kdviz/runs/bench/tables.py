@@ -221,7 +221,7 @@ def _levers_ap(part: Mapping[str, Any]) -> str:
     return (
         f"FCOS on scenes, {part['steps']} steps.\n\n"
         f"{grid(['levers', 'seed', 'AP'], rows)}\n\n"
-        f"With all levers the mean AP differs by {part['difference']:+.3f}; two seeds of the same "
+        f"With all levers the mean AP differs by {part['difference']:+z.3f}; two seeds of the same "
         f"setting differ by up to {part['spread_of_seeds']:.3f}."
     )
 

@@ -134,7 +134,7 @@ def span(interval: tuple[float, float]) -> str:
 
 def signed(value: float) -> str:
     """A difference with its sign; a zero has no minus."""
-    return f"{round(value, 3) + 0.0:+.3f}"
+    return f"{value:+z.3f}"
 
 
 def p_text(value: float) -> str:

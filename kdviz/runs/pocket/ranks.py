@@ -48,11 +48,11 @@ class Agreement:
 
     def __str__(self) -> str:
         order = ", ".join(
-            f"{method} {a:+.3f} / {b:+.3f}"
+            f"{method} {a:+z.3f} / {b:+z.3f}"
             for method, a, b in zip(self.methods, self.pocket, self.full, strict=True)
         )
         return (
-            f"Spearman's rank correlation with the full scenes runs: {self.rho:+.2f} over "
+            f"Spearman's rank correlation with the full scenes runs: {self.rho:+z.2f} over "
             f"{len(self.methods)} methods (one-sided p {self.p:.3f}); pocket / full: {order}"
         )
 

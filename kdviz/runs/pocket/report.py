@@ -21,8 +21,8 @@ def sentence(row: Row) -> str:
     low, high = row.interval or (float("nan"), float("nan"))
     seeds = len(row.differences)
     told = (
-        f"{row.difference:+.3f} AP against the student alone "
-        f"(95 % interval {low:+.3f} to {high:+.3f}, {seeds} paired seeds)"
+        f"{row.difference:+z.3f} AP against the student alone "
+        f"(95 % interval {low:+z.3f} to {high:+z.3f}, {seeds} paired seeds)"
     )
     if row.verdict == "better":
         return f"{row.method} helps: {told}."
@@ -112,6 +112,6 @@ def _line(row: dict[str, Any]) -> str:
         return f"| {row['method']} | {row['AP']:.3f} |  |  |  |"
     low, high = row["interval"]
     return (
-        f"| {row['method']} | {row['AP']:.3f} | {row['difference']:+.3f} | "
-        f"{low:+.3f} to {high:+.3f} | {row['verdict']} |"
+        f"| {row['method']} | {row['AP']:.3f} | {row['difference']:+z.3f} | "
+        f"{low:+z.3f} to {high:+z.3f} | {row['verdict']} |"
     )
