@@ -11,7 +11,7 @@ from kdviz.files import read_json, write_atomically
 from kdviz.methods import METHODS
 from kdviz.plots import compare_detections, to_png
 from kdviz.runs import combinations
-from kdviz.runs.bench.compare import RERUN, compare
+from kdviz.runs.bench.compare import BEFORE, compare
 from kdviz.runs.embedded import FOLDER, manifest
 from kdviz.runs.lessons import detections_of, open_detector, open_lesson
 from kdviz.runs.matrix.tables import readme_table
@@ -114,9 +114,9 @@ def _speed(bench: dict[str, Any]) -> Iterator[tuple[str, str]]:
         rows = [x for x in found["evaluation"]["rows"] if "times_as_fast" in x]
         told = ", ".join(f"{x['times_as_fast']:.0f} times {x['reference']}" for x in rows)
         yield f"evaluation of {rows[0]['images']:,} images", told
-    changes = compare(bench, read_json(RERUN))
+    changes = compare(read_json(BEFORE), bench)
     near = sum(change.is_small for change in changes)
-    yield "ratios of `make bench` that a second run found within 10 %", f"{near} of {len(changes)}"
+    yield "ratios of `make bench` within 10 % of the run before", f"{near} of {len(changes)}"
     yield "`kdviz bench pocket --all`, against the runs above", pocket_ranking()
 
 

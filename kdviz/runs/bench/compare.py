@@ -8,8 +8,8 @@ from typing import Any
 
 from kdviz.runs.embedded import FOLDER
 
-RERUN = FOLDER / "bench_rerun.json"
-"""A second report of the machine of ``bench.json``."""
+BEFORE = FOLDER / "bench_before.json"
+"""The report before that of ``bench.json``, of the same machine."""
 
 TOLERANCE = 0.1
 

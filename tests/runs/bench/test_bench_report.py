@@ -6,7 +6,7 @@ import pytest
 
 from kdviz.files import read_json
 from kdviz.runs.bench import report as bench
-from kdviz.runs.bench.compare import compare, comparison
+from kdviz.runs.bench.compare import BEFORE, compare, comparison
 from kdviz.runs.bench.evaluation import kdviz_costs, pycocotools_stats, synthetic_results
 from kdviz.runs.bench.figures import part_figure, read_report
 from kdviz.runs.bench.scaling import scaling
@@ -115,6 +115,17 @@ class TestCommittedReport:
     def test_ratios_are_positive_numbers(self):
         for part in read_report().values():
             assert all(value > 0 for value in part["ratios"].values())
+
+    def test_the_one_before_is_of_the_same_machine_and_has_the_same_ratios(self):
+        first, second = read_report(), read_report(BEFORE)
+        changes = compare(second, first)
+        for name, part in first.items():
+            found = {change.ratio for change in changes if change.part == name}
+            assert found == set(part["ratios"])
+            for key in ("cpu", "gpu", "torch", "torchvision", "threads"):
+                assert not found or part["environment"][key] == second[name]["environment"][key]
+        assert all(part["processes"] > 1 for part in second.values() if part["ratios"])
+        assert any(change.relative for change in changes)
 
     @pytest.mark.parametrize("name", ["training", "teacher", "roofline", "kinds", "sweeps"])
     def test_figures(self, name):
