@@ -17,7 +17,14 @@ from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
-from kdviz.methods.fgfi import boxes_of_level, fgfi_loss, levels_by_scale, scaled_box_mask
+from kdviz.methods.fgfi import (
+    boxes_of_batch,
+    boxes_of_level,
+    fgfi_loss,
+    images_of_level,
+    levels_by_scale,
+    scaled_box_masks,
+)
 from kdviz.methods.logits import class_logits, softmax_divergence
 from kdviz.methods.slots import check_same_slots
 from kdviz.structures import Batch, Pyramid
@@ -35,16 +42,14 @@ def box_masks(features: Pyramid, batch: Batch) -> Pyramid:
     Returns:
         Boolean (N, 1, H, W) per level; the rest of the cells are the background.
     """
-    boxes = [target["boxes"] for target in batch.targets or ()]
-    owners = [levels_by_scale(each, features.strides) for each in boxes]
+    boxes, image = boxes_of_batch(batch)
+    owner = levels_by_scale(boxes, features.strides)
     masks = []
-    for i, level in enumerate(features.levels):
-        size = (level.map.shape[-2], level.map.shape[-1])
-        images = [
-            scaled_box_mask(size, boxes_of_level(each, owner == i, level.stride), level.stride)
-            for each, owner in zip(boxes, owners, strict=True)
-        ]
-        masks.append(torch.stack(images).unsqueeze(1))
+    for i, (stride, level) in enumerate(zip(features.strides, features.maps, strict=True)):
+        own = boxes_of_level(boxes, owner == i, stride)
+        on, count = images_of_level(image, owner == i), len(level)
+        size = (level.shape[-2], level.shape[-1])
+        masks.append(scaled_box_masks(size, own, on, count=count, stride=stride).unsqueeze(1))
     return features.with_maps(masks)
 
 

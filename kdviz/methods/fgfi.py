@@ -23,8 +23,8 @@ from kdviz.structures import Batch, Pyramid
 
 LevelRule = Literal["scale", "best_anchor"]
 
-# IoUs held at once while a mask is made: a few megabytes, which stay in a CPU's cache.
-IOU_BUDGET = 500_000
+# IoUs held at once while a mask is made: a megabyte, which stays in the cache of a CPU core.
+IOU_BUDGET = 250_000
 
 # --- where ----------------------------------------------------------------------------------------
 
@@ -49,9 +49,13 @@ def mask_from_iou(iou: Tensor, psi: float = 0.5) -> Tensor:
         ValueError: ``iou`` does not have four axes, or psi is outside [0, 1].
     """
     check_shape("iou", iou, ("H", "W", "A", "G"))
-    if not 0.0 <= psi <= 1.0:
-        raise ValueError(f"psi is a share of each box's best IoU, in [0, 1], but is {psi}")
-    return (iou > psi * iou.amax(dim=(0, 1, 2))).any(dim=3).any(dim=2)
+    _check_psi(psi)
+    return _near_boxes(iou.permute(3, 0, 1, 2), psi).any(dim=0)
+
+
+def _near_boxes(iou: Tensor, psi: float) -> Tensor:
+    """Which cells each box keeps, (G, H, W), by IoUs with the boxes first."""
+    return (iou > psi * iou.amax(dim=(1, 2, 3), keepdim=True)).any(dim=3)
 
 
 def imitation_mask(anchors: Tensor, boxes: Tensor, psi: float = 0.5) -> Tensor:
@@ -71,20 +75,61 @@ def imitation_mask(anchors: Tensor, boxes: Tensor, psi: float = 0.5) -> Tensor:
     Raises:
         ValueError: a shape does not fit, or psi is outside [0, 1].
     """
+    return imitation_masks(anchors, boxes, _of_one_image(boxes), count=1, psi=psi)[0]
+
+
+def imitation_masks(
+    anchors: Tensor, boxes: Tensor, image: Tensor, *, count: int, psi: float = 0.5
+) -> Tensor:
+    """`imitation_mask` of each image of a batch, in as many operations as one of them takes.
+
+    Args:
+        anchors: prior boxes of every image, (H, W, A, 4), xyxy in network pixels.
+        boxes: ground-truth boxes of this level and of all images, (G, 4), xyxy in network pixels.
+        image: which image each box is on, int64 (G,), in [0, N).
+        count: N, the number of images.
+        psi: threshold factor, in [0, 1].
+
+    Returns:
+        Boolean (N, H, W).
+
+    Raises:
+        ValueError: a shape does not fit, or psi is outside [0, 1].
+    """
     check_shape("anchors", anchors, ("H", "W", "A", 4))
     check_shape("boxes", boxes, ("G", 4))
-    mask = torch.zeros(anchors.shape[:2], dtype=torch.bool, device=anchors.device)
+    check_shape("image", image, (len(boxes),))
+    _check_psi(psi)
+    masks = torch.zeros(count, *anchors.shape[:2], dtype=torch.bool, device=anchors.device)
+    first = 0
     for iou in _iou_chunks(anchors, boxes):
-        mask |= mask_from_iou(iou, psi)
-    return mask
+        last = first + len(iou)
+        own = _one_hot(image[first:last], count)
+        masks |= torch.einsum("ng,ghw->nhw", own, _near_boxes(iou, psi).float()) > 0
+        first = last
+    return masks
+
+
+def _check_psi(psi: float) -> None:
+    if not 0.0 <= psi <= 1.0:
+        raise ValueError(f"psi is a share of each box's best IoU, in [0, 1], but is {psi}")
+
+
+def _of_one_image(boxes: Tensor) -> Tensor:
+    return torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+
+
+def _one_hot(image: Tensor, count: int) -> Tensor:
+    """1 where a box is on an image, (N, G)."""
+    return (image == torch.arange(count, device=image.device)[:, None]).float()
 
 
 def _iou_chunks(anchors: Tensor, boxes: Tensor) -> Iterator[Tensor]:
-    """IoUs as `mask_from_iou` takes them, some boxes at a time."""
+    """IoUs of some boxes at a time, (G, H, W, A)."""
     flat = anchors.reshape(-1, 4).T.contiguous()
     for chunk in boxes.split(max(1, IOU_BUDGET // max(1, flat.shape[1]))):
         iou = _iou(flat, chunk.T[..., None])
-        yield iou.view(len(chunk), *anchors.shape[:3]).permute(1, 2, 3, 0)
+        yield iou.view(len(chunk), *anchors.shape[:3])
 
 
 def _iou(anchors: Tensor, boxes: Tensor) -> Tensor:
@@ -111,12 +156,30 @@ def scaled_box_mask(size: tuple[int, int], boxes: Tensor, stride: int) -> Tensor
     Returns:
         Boolean (H, W).
     """
+    return scaled_box_masks(size, boxes, _of_one_image(boxes), count=1, stride=stride)[0]
+
+
+def scaled_box_masks(
+    size: tuple[int, int], boxes: Tensor, image: Tensor, *, count: int, stride: int
+) -> Tensor:
+    """`scaled_box_mask` of each image of a batch.
+
+    Args:
+        size: (H, W) of the level, cells.
+        boxes: of all images, (G, 4), xyxy in network pixels.
+        image: which image each box is on, int64 (G,), in [0, N).
+        count: N, the number of images.
+        stride: pixels from cell to cell.
+
+    Returns:
+        Boolean (N, H, W).
+    """
     low, high = (boxes / stride).floor().split(2, dim=1)
     high = torch.maximum(high, low + 1)
     y, x = (torch.arange(n, device=boxes.device) for n in size)
-    rows = (y >= low[:, 1:]) & (y < high[:, 1:])
-    columns = (x >= low[:, :1]) & (x < high[:, :1])
-    return (rows[:, :, None] & columns[:, None, :]).any(dim=0)
+    rows = ((y >= low[:, 1:]) & (y < high[:, 1:])).float()
+    columns = ((x >= low[:, :1]) & (x < high[:, :1])).float()
+    return torch.einsum("ng,gh,gw->nhw", _one_hot(image, count), rows, columns) > 0
 
 
 def levels_by_scale(boxes: Tensor, strides: list[int]) -> Tensor:
@@ -151,7 +214,7 @@ def levels_by_best_anchor(boxes: Tensor, anchors: list[Tensor]) -> Tensor:
         int64 (G,), index into ``anchors``.
     """
     best = [
-        torch.cat([iou.amax(dim=(0, 1, 2)) for iou in _iou_chunks(level, boxes)])
+        torch.cat([iou.amax(dim=(1, 2, 3)) for iou in _iou_chunks(level, boxes)])
         for level in anchors
     ]
     return torch.stack(best).argmax(dim=0)
@@ -171,6 +234,24 @@ def boxes_of_level(boxes: Tensor, belongs: Tensor, stride: int) -> Tensor:
     if boxes.device.type == "cpu":
         return boxes[belongs]
     return boxes_off_the_map(boxes, belongs, stride)
+
+
+def images_of_level(image: Tensor, belongs: Tensor) -> Tensor:
+    """Which images the boxes are on that `boxes_of_level` returns."""
+    return image[belongs] if image.device.type == "cpu" else image
+
+
+def boxes_of_batch(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Ground-truth boxes of all images, (G, 4), and which image each is on, int64 (G,).
+
+    Raises:
+        ValueError: the batch has no targets.
+    """
+    if batch.targets is None:
+        raise ValueError("a mask needs targets: make the batch with preprocess(images, targets)")
+    boxes = [target["boxes"] for target in batch.targets]
+    images = [_of_one_image(own) + number for number, own in enumerate(boxes)]
+    return torch.cat(boxes), torch.cat(images)
 
 
 def boxes_off_the_map(boxes: Tensor, belongs: Tensor, stride: int) -> Tensor:
@@ -310,22 +391,22 @@ class FGFI(Method):
         shared = Pyramid(tuple(student.features.at(stride) for stride in self.adapter.strides))
         every = mask_anchors(student.parts, student.features, batch)
         anchors = [every[student.features.strides.index(stride)] for stride in shared.strides]
-        per_image = []
-        for target in batch.targets or ():
-            boxes = target["boxes"]
-            if self.level_rule == "scale":
-                owner = levels_by_scale(boxes, shared.strides)
-            else:
-                owner = levels_by_best_anchor(boxes, anchors)
-            per_image.append(
-                [
-                    self._level_mask(anchors[i], boxes_of_level(boxes, owner == i, stride), stride)
-                    for i, stride in enumerate(shared.strides)
-                ]
-            )
-        return shared.with_maps([torch.stack(m).unsqueeze(1) for m in zip(*per_image, strict=True)])
+        boxes, image = boxes_of_batch(batch)
+        if self.level_rule == "scale":
+            owner = levels_by_scale(boxes, shared.strides)
+        else:
+            owner = levels_by_best_anchor(boxes, anchors)
+        masks = []
+        for i, stride in enumerate(shared.strides):
+            own = boxes_of_level(boxes, owner == i, stride)
+            on = images_of_level(image, owner == i)
+            masks.append(self._level_masks(anchors[i], own, on, len(batch.images), stride))
+        return shared.with_maps([mask.unsqueeze(1) for mask in masks])
 
-    def _level_mask(self, anchors: Tensor, boxes: Tensor, stride: int) -> Tensor:
+    def _level_masks(
+        self, anchors: Tensor, boxes: Tensor, image: Tensor, count: int, stride: int
+    ) -> Tensor:
         if self.region == "boxes":
-            return scaled_box_mask((anchors.shape[0], anchors.shape[1]), boxes, stride)
-        return imitation_mask(anchors, boxes, self.psi)
+            size = (anchors.shape[0], anchors.shape[1])
+            return scaled_box_masks(size, boxes, image, count=count, stride=stride)
+        return imitation_masks(anchors, boxes, image, count=count, psi=self.psi)

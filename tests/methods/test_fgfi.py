@@ -15,17 +15,21 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import box_convert, box_iou
 
 from kdviz.methods.fgfi import (
+    boxes_of_batch,
     boxes_of_level,
     boxes_off_the_map,
     fgfi_loss,
     imitation_mask,
+    imitation_masks,
     levels_by_best_anchor,
     levels_by_scale,
     mask_from_iou,
     retinanet_anchors,
     scaled_box_mask,
+    scaled_box_masks,
 )
 from kdviz.methods.fitnets import hint_loss
+from kdviz.structures import Batch
 
 STRIDES = [4, 8, 16, 32, 64]
 
@@ -160,6 +164,22 @@ class TestProperties:
         monkeypatch.setattr("kdviz.methods.fgfi.IOU_BUDGET", 1)  # one box a chunk
         assert torch.equal(whole, imitation_mask(anchors, boxes))
 
+    def test_masks_of_a_batch_are_those_of_its_images(self):
+        images = [scenes()[0], torch.zeros(0, 4), scenes()[1][:2]]
+        image = torch.tensor([n for n, own in enumerate(images) for _ in own])
+        for stride, anchors in zip(STRIDES, pyramid_anchors(), strict=True):
+            height, width = anchors.shape[:2]
+            boxes = torch.cat(images)
+            masks = imitation_masks(anchors, boxes, image, count=3)
+            inside = scaled_box_masks((height, width), boxes, image, count=3, stride=stride)
+            assert masks[0].any()
+            assert not masks[1].any()
+            for own, mask, cells in zip(images, masks, inside, strict=True):
+                overlap = box_iou(anchors.reshape(-1, 4), own).view(height, width, 3, len(own))
+                expected = mask_from_iou(overlap) if len(own) else torch.zeros_like(mask)
+                assert torch.equal(mask, expected)
+                assert torch.equal(cells, scaled_box_mask((height, width), own, stride))
+
     def test_naive_loops_agree(self):
         anchors = pyramid_anchors()[3]
         boxes = scenes()[1]
@@ -212,6 +232,15 @@ class TestBadInput:
     def test_shapes(self):
         with pytest.raises(ValueError, match=r"anchors must have shape \(H, W, A, 4\) but has"):
             imitation_mask(torch.zeros(5, 4), torch.zeros(0, 4))
+        with pytest.raises(ValueError, match=r"image must have shape \(2\) but"):
+            imitation_masks(
+                torch.zeros(4, 4, 3, 4), torch.zeros(2, 4), torch.zeros(1).long(), count=1
+            )
+        with pytest.raises(ValueError, match="psi is a share"):
+            imitation_mask(torch.zeros(4, 4, 3, 4), torch.zeros(0, 4), psi=1.5)
+        nothing = Batch(torch.zeros(1, 3, 8, 8), ((8, 8),), ((8, 8),))
+        with pytest.raises(ValueError, match="a mask needs targets: make the batch with"):
+            boxes_of_batch(nothing)
         with pytest.raises(ValueError, match=r"student .* and teacher .* must have the same shape"):
             fgfi_loss(
                 student=torch.zeros(1, 2, 3, 3),
