@@ -23,6 +23,8 @@ $(READY): pyproject.toml
 demo: $(READY)  ## run every notebook headless, leave runs/demo/index.html
 	$(BIN)/kdviz notebooks run --profile smoke --html --out runs/demo
 
+# Several notebooks at once share the cores: more threads in each would only wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: $(READY)  ## lint, check types, test, execute the notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
