@@ -20,6 +20,7 @@ import numpy as np
 from kdviz.diagnosis.bootstrap import Estimate, Resamples
 from kdviz.diagnosis.causes import find_causes
 from kdviz.diagnosis.errors import TypedBoxes
+from kdviz.diagnosis.findings import signed
 from kdviz.diagnosis.groups import GroupedBoxes, grouped_boxes
 from kdviz.diagnosis.outside import at_equal
 from kdviz.diagnosis.overlaps import Integers, Numbers
@@ -162,11 +163,11 @@ def claims_table(claims: Sequence[Claim]) -> str:
     lines = []
     for claim in claims:
         lines.append(f"{_PAPERS[claim.paper]:6}{claim.sentence}: {claim.ruling}")
-        lines.append(f"      {claim.quantity:34}{_signed(claim.own)}")
+        lines.append(f"      {claim.quantity:34}{signed(claim.own)}")
         if claim.control is not None and claim.beyond is not None:
             plain = claim.estimates[claim.control]
-            lines.append(f"      {f'the same of {claim.control}':34}{_signed(plain)}")
-            lines.append(f"      {'difference':34}{_signed(claim.beyond)}")
+            lines.append(f"      {f'the same of {claim.control}':34}{signed(plain)}")
+            lines.append(f"      {'difference':34}{signed(claim.beyond)}")
         if claim.others:
             lines.append(f"      also shown by {', '.join(claim.others)}")
     return "\n".join(lines)
@@ -261,8 +262,3 @@ def _better_read(
     scores = {name: resamples.ap50(typed) for name, typed in read.items()}
     before = scores.pop(reference)
     return {name: score - before for name, score in scores.items()}
-
-
-def _signed(estimate: Estimate) -> str:
-    low, high = estimate.interval()
-    return f"{estimate.value:+z.3f} [{low:+z.3f}, {high:+z.3f}]"

@@ -21,7 +21,7 @@ from kdviz.detectors.parts import DetectorParts, Pass, in_eval
 from kdviz.diagnosis.where import Kind, attention_of
 from kdviz.engine.balance import DETECTION, gradients_on, term_totals
 from kdviz.methods import METHODS, Method
-from kdviz.methods.fgfi import scaled_box_mask
+from kdviz.methods.fgfi import boxes_of_batch, scaled_box_masks
 from kdviz.structures import Batch, Pyramid
 
 
@@ -203,12 +203,12 @@ def _shared(features: Pyramid, teacher: DetectorParts) -> Pyramid:
 
 
 def _objects(features: Pyramid, batch: Batch) -> Pyramid:
+    boxes, image = boxes_of_batch(batch)
     masks = []
     for level in features.levels:
-        size = (level.map.shape[-2], level.map.shape[-1])
-        boxes = [target["boxes"] for target in batch.targets or ()]
-        inside = [scaled_box_mask(size, each, level.stride) for each in boxes]
-        masks.append(torch.stack(inside).unsqueeze(1).float())
+        count, _, height, width = level.map.shape
+        inside = scaled_box_masks((height, width), boxes, image, count=count, stride=level.stride)
+        masks.append(inside.unsqueeze(1).float())
     return features.with_maps(masks)
 
 

@@ -18,10 +18,9 @@ from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
 from kdviz.methods.fgfi import (
+    boxes_by_level,
     boxes_of_batch,
-    boxes_of_level,
     fgfi_loss,
-    images_of_level,
     levels_by_scale,
     scaled_box_masks,
 )
@@ -44,12 +43,12 @@ def box_masks(features: Pyramid, batch: Batch) -> Pyramid:
     """
     boxes, image = boxes_of_batch(batch)
     owner = levels_by_scale(boxes, features.strides)
+    owned = boxes_by_level(boxes, image, owner, features.strides)
     masks = []
-    for i, (stride, level) in enumerate(zip(features.strides, features.maps, strict=True)):
-        own = boxes_of_level(boxes, owner == i, stride)
-        on, count = images_of_level(image, owner == i), len(level)
-        size = (level.shape[-2], level.shape[-1])
-        masks.append(scaled_box_masks(size, own, on, count=count, stride=stride).unsqueeze(1))
+    for level, own in zip(features.levels, owned, strict=True):
+        count, _, height, width = level.map.shape
+        inside = scaled_box_masks((height, width), *own, count=count, stride=level.stride)
+        masks.append(inside.unsqueeze(1))
     return features.with_maps(masks)
 
 

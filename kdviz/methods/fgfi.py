@@ -9,7 +9,7 @@ very box has, no box is ever left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -236,9 +236,21 @@ def boxes_of_level(boxes: Tensor, belongs: Tensor, stride: int) -> Tensor:
     return boxes_off_the_map(boxes, belongs, stride)
 
 
-def images_of_level(image: Tensor, belongs: Tensor) -> Tensor:
-    """Which images the boxes are on that `boxes_of_level` returns."""
-    return image[belongs] if image.device.type == "cpu" else image
+def boxes_by_level(
+    boxes: Tensor, image: Tensor, owner: Tensor, strides: Sequence[int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each level `boxes_of_level` of a batch, and which image each of them is on.
+
+    Args:
+        boxes: of all images, (G, 4), xyxy in network pixels.
+        image: which image each is on, int64 (G,).
+        owner: level of each box, int64 (G,), index into ``strides``.
+        strides: of the levels.
+    """
+    for i, stride in enumerate(strides):
+        belongs = owner == i
+        own = boxes_of_level(boxes, belongs, stride)
+        yield own, image[belongs] if image.device.type == "cpu" else image
 
 
 def boxes_of_batch(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -396,11 +408,14 @@ class FGFI(Method):
             owner = levels_by_scale(boxes, shared.strides)
         else:
             owner = levels_by_best_anchor(boxes, anchors)
-        masks = []
-        for i, stride in enumerate(shared.strides):
-            own = boxes_of_level(boxes, owner == i, stride)
-            on = images_of_level(image, owner == i)
-            masks.append(self._level_masks(anchors[i], own, on, len(batch.images), stride))
+        count = len(batch.images)
+        levels = zip(
+            anchors,
+            shared.strides,
+            boxes_by_level(boxes, image, owner, shared.strides),
+            strict=True,
+        )
+        masks = [self._level_masks(a, *own, count, stride) for a, stride, own in levels]
         return shared.with_maps([mask.unsqueeze(1) for mask in masks])
 
     def _level_masks(

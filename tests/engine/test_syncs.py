@@ -22,9 +22,8 @@ ENVIRONMENT = ("gpu", "cpu", "threads", "torch", "torchvision", "python", "commi
 @pytest.mark.parametrize("name", ["fcos-shufflenetv2x0.5-c64", "retinanet-shufflenetv2x0.5-c16"])
 def test_a_student_alone_waits_for_nothing(name):
     assert not waits_of(Trainee(small_detector(name)))
-    assert waits_of(
-        Trainee(small_detector(name)), Levers()
-    )  # torchvision's way does: we can see it
+    # torchvision's way does: we can see it
+    assert waits_of(Trainee(small_detector(name)), Levers())
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
