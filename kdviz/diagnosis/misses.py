@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, roi_align
 
-from kdviz.methods.fgfi import levels_by_scale
+from kdviz.methods.boxes import levels_by_scale
 from kdviz.structures import Detection, Pyramid, Target
 
 IOU = 0.5

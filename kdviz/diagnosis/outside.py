@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdviz.diagnosis.overlaps import Numbers
 from kdviz.diagnosis.richness import holds_points
-from kdviz.methods.fgfi import levels_by_scale
+from kdviz.methods.boxes import levels_by_scale
 from kdviz.structures import Pyramid
 
 GROW = 0.5

@@ -21,7 +21,7 @@ from kdviz.detectors.parts import DetectorParts, Pass, in_eval
 from kdviz.diagnosis.where import Kind, attention_of
 from kdviz.engine.balance import DETECTION, gradients_on, term_totals
 from kdviz.methods import METHODS, Method
-from kdviz.methods.fgfi import boxes_of_batch, scaled_box_masks
+from kdviz.methods.boxes import boxes_of_batch, scaled_box_masks
 from kdviz.structures import Batch, Pyramid
 
 

@@ -17,13 +17,13 @@ from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
-from kdviz.methods.fgfi import (
+from kdviz.methods.boxes import (
     boxes_by_level,
     boxes_of_batch,
-    fgfi_loss,
     levels_by_scale,
     scaled_box_masks,
 )
+from kdviz.methods.fgfi import fgfi_loss
 from kdviz.methods.logits import class_logits, softmax_divergence
 from kdviz.methods.slots import check_same_slots
 from kdviz.structures import Batch, Pyramid

@@ -21,7 +21,7 @@ from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import DetectorParts, Pass
 from kdviz.methods.adapters import ConvAdapter, in_full_precision, match_levels
 from kdviz.methods.base import Distillation, Method, TermWeight
-from kdviz.methods.fgfi import boxes_off_the_map, levels_by_scale
+from kdviz.methods.boxes import boxes_off_the_map, levels_by_scale
 from kdviz.methods.gkd_bank import PrototypeBank, collect_instances
 from kdviz.methods.gkd_positives import Instances, box_instances, positives, roi_instances
 from kdviz.methods.gkd_prototypes import box_means

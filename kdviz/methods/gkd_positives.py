@@ -15,7 +15,7 @@ from kdviz.detectors.dense import FCOSParts, RetinaNetParts
 from kdviz.detectors.faster_rcnn import FasterRCNNParts
 from kdviz.detectors.parts import Pass
 from kdviz.detectors.ssd import SSDParts
-from kdviz.methods.fgfi import levels_by_scale
+from kdviz.methods.boxes import levels_by_scale
 
 
 @dataclass(frozen=True)

@@ -47,19 +47,6 @@ def repaints() -> dict[str, Any]:
     return {"environment": told, "controls": rows}
 
 
-def repaint_sentence(report: dict[str, Any]) -> str:
-    """What `repaints` measured, in a sentence."""
-    rows = report["controls"]
-    usual = statistics.median(row["median"] for row in rows)
-    slowest = max(rows, key=lambda row: row["slowest"])
-    within = sum(row["slowest"] <= 0.1 for row in rows)
-    return (
-        f"A control of the notebooks' figures repaints in {1000 * usual:.0f} ms of processor time "
-        f"(median of {len(rows)} controls); {within} of them always within 100 ms. Slowest: "
-        f"`{slowest['control']}` in {slowest['notebook']}, {1000 * slowest['slowest']:.0f} ms."
-    )
-
-
 def figures() -> list[InteractiveFigure]:
     """All interactive figures of this process."""
     # Not isinstance: some objects warn when they are asked for their class.

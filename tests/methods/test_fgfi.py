@@ -14,19 +14,21 @@ from torch.testing import assert_close
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import box_convert, box_iou
 
-from kdviz.methods.fgfi import (
+from kdviz.methods.boxes import (
     boxes_of_batch,
     boxes_of_level,
     boxes_off_the_map,
+    levels_by_scale,
+    scaled_box_mask,
+    scaled_box_masks,
+)
+from kdviz.methods.fgfi import (
     fgfi_loss,
     imitation_mask,
     imitation_masks,
     levels_by_best_anchor,
-    levels_by_scale,
     mask_from_iou,
     retinanet_anchors,
-    scaled_box_mask,
-    scaled_box_masks,
 )
 from kdviz.methods.fitnets import hint_loss
 from kdviz.structures import Batch

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from kdviz.plots import mask_grid
 from kdviz.runs import repaints
-from kdviz.runs.repaints import ROUNDS, VALUES, figures, repaint_sentence, time_moves
+from kdviz.runs.repaints import ROUNDS, VALUES, figures, time_moves
 from kdviz.widgets import Control, interactive_figure, make_control, thumbnails
 from kdviz.widgets.selectors import checkpoint_picker
 
@@ -97,18 +97,6 @@ def test_what_cannot_be_painted_has_no_time():
 def test_live_figures_are_found():
     painter = Painter(level=["p3", "p4"])
     assert painter.live in figures()
-
-
-def test_sentence():
-    controls = [
-        {"notebook": "10_a", "control": "psi", "figures": 1, "median": 0.03, "slowest": 0.05},
-        {"notebook": "10_a", "control": "image", "figures": 1, "median": 0.04, "slowest": 0.1},
-        {"notebook": "20_b", "control": "level", "figures": 2, "median": 0.09, "slowest": 0.151},
-    ]
-    told = repaint_sentence({"controls": controls})
-    assert "in 40 ms" in told
-    assert "median of 3 controls); 2 of them always within 100 ms" in told
-    assert "Slowest: `level` in 20_b, 151 ms." in told
 
 
 def test_only_notebooks_with_live_figures_are_timed(tmp_path, monkeypatch):

@@ -1,13 +1,15 @@
-"""Work of a step, counted and not timed: arithmetic, bytes moved, and times a GPU is waited for."""
+"""Work, counted and not timed: arithmetic, bytes moved and held, and times a GPU is waited for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -44,6 +46,18 @@ def count_work(function: Callable[[], object]) -> Work:
     with counter, traffic:
         function()
     return Work(counter.get_total_flops(), traffic.bytes, traffic.operations, traffic.waits)
+
+
+def peak_bytes(function: Callable[[], object]) -> int:
+    """Run a function once on the CPU; the most that its tensors hold at a time, results included.
+
+    The size of the process would not tell: it keeps memory that was in use before.
+    """
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        _ = function()
+    events = [x for x in found.profiler.kineto_results.events() if x.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(accumulate(event.nbytes() for event in events), default=0)
 
 
 class _Traffic(TorchDispatchMode):

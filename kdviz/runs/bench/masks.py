@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torchvision.ops import box_iou
 
 from kdviz.methods.fgfi import imitation_mask, mask_from_iou
 from kdviz.methods.gkd import select_prototypes
+from kdviz.runs.bench.counting import peak_bytes
 from kdviz.runs.bench.rounds import interleaved, stopwatch
 from kdviz.runs.bench.workload import Workload
 
@@ -26,9 +26,6 @@ def masks(where: Workload, limit: float, boxes: int = 100) -> dict[str, Any]:
     anchors = centre + torch.cat([-sides / 2, sides / 2], dim=1)
     corner = torch.rand(boxes, 2) * torch.tensor([1200.0, 700.0])
     truth = torch.cat([corner, corner + 20 + 60 * torch.rand(boxes, 2)], dim=1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    imitation_mask(anchors, truth)
-    extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     turns = {
         "all at once": stopwatch(lambda: imitation_mask(anchors, truth)),
         "one by one": stopwatch(lambda: _one_by_one(anchors, truth)),
@@ -40,7 +37,7 @@ def masks(where: Workload, limit: float, boxes: int = 100) -> dict[str, Any]:
         "seconds": times.median("all at once"),
         "seconds_one_by_one": times.median("one by one"),
         "times_as_fast": ratio,
-        "extra_megabytes": extra / 1024,
+        "extra_megabytes": peak_bytes(lambda: imitation_mask(anchors, truth)) / 2**20,
         "ratios": {"one box at a time over all at once": ratio},
     }
 

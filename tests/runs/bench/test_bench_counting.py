@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from kdviz.runs.bench.counting import count_work
+from kdviz.runs.bench.counting import count_work, peak_bytes
 from kdviz.runs.bench.kinds import KINDS, REST, kind_of, time_by_kind
+from kdviz.runs.bench.masks import masks
+from kdviz.runs.bench.workload import workload
 
 
 def test_a_convolution_by_hand():
@@ -31,6 +33,23 @@ def test_views_move_nothing_and_sums_of_values_do():
     assert count_work(lambda: values.t()[2:].unsqueeze(0)).bytes == 0
     assert count_work(lambda: values + values).bytes == 4 * 300
     assert count_work(lambda: torch.stack([values, values])).bytes == 4 * 400
+
+
+def test_memory_at_a_time_by_hand():
+    def three_of_which_two_live_together():
+        values = torch.zeros(1000, 250)
+        more = values + 1
+        del values
+        return more * 2
+
+    assert peak_bytes(three_of_which_two_live_together) == pytest.approx(2e6, rel=1e-3)
+    assert peak_bytes(lambda: None) == 0
+
+
+def test_masks_of_a_hundred_boxes_stay_small():
+    found = masks(workload("cpu"), limit=0)
+    all_overlaps = 100 * (100 * 167 * 9) * 4 / 2**20  # of each box with each anchor
+    assert 1 < found["extra_megabytes"] < all_overlaps / 5
 
 
 @pytest.mark.parametrize(

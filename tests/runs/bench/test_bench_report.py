@@ -12,6 +12,7 @@ from kdviz.runs.bench.figures import part_figure, read_report
 from kdviz.runs.bench.scaling import scaling
 from kdviz.runs.bench.tables import part_table, tables
 from kdviz.runs.bench.workload import workload
+from kdviz.runs.environment import environment
 
 MASKS = {
     "boxes": 100,
@@ -51,6 +52,19 @@ def test_parts_are_measured_anew_or_kept(parts, tmp_path, capsys):
     assert report["scaling"]["speed_up"] == 2.0
     assert "Two are 2.00 times as fast" in (tmp_path / "bench.md").read_text()
     assert "masks: 0 s" in capsys.readouterr().out
+
+
+def test_repaints_in_a_sentence():
+    controls = [
+        {"notebook": "10_a", "control": "psi", "figures": 1, "median": 0.03, "slowest": 0.05},
+        {"notebook": "10_a", "control": "image", "figures": 1, "median": 0.04, "slowest": 0.1},
+        {"notebook": "20_b", "control": "level", "figures": 2, "median": 0.09, "slowest": 0.151},
+    ]
+    part = {"controls": controls, "environment": environment(), "command": "", "seed": 0}
+    told = part_table({"repaints": {**part, "ratios": {}}}, "repaints")
+    assert "in 40 ms" in told
+    assert "median of 3 controls); 2 of them always within 100 ms" in told
+    assert "Slowest: `level` in 20_b, 151 ms." in told
 
 
 def test_each_part_says_what_it_was_measured_with(parts, tmp_path):
