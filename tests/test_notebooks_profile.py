@@ -1,7 +1,7 @@
 """What every notebook promises its reader: thin, parametrised, stored with its pictures, runnable.
 
 ``pytest --nbval-lax notebooks`` (in ``make test``) runs each with its own defaults and compares the
-cells tagged ``nbval-check-output`` with what is stored; ``tests/test_demo.py`` runs some as ``make
+cells tagged ``nbval-check-output`` with what is stored; ``tests/test_demo.py`` runs each as ``make
 demo`` does.
 """
 
